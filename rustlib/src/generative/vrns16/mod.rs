@@ -1,0 +1,95 @@
+//! The generator `vrns16`: a hash of the residues of an address.
+//!
+//! With `x = address XOR seed` and sixteen primes p just below 2^16,
+//!
+//! ```text
+//! h     = XOR over i of fmix64((x mod p[i]) | p[i] << 16 | i << 32)
+//! value = (double)h / 2^64
+//! ```
+//!
+//! This file holds the formula, which every faster form must match bit for bit:
+//! [`tables`] for contiguous addresses, [`avx2`] for single ones.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod tables;
+
+use crate::cpu;
+
+/// 65536 - p is at most 183, which is what lets residues be folded cheaply.
+pub(crate) const PRIMES: [u64; 16] = [
+    65447, 65449, 65479, 65497, 65519, 65521, 65437, 65423, 65419, 65413, 65407, 65393, 65381,
+    65371, 65357, 65353,
+];
+
+const MIX_1: u64 = 0xFF51_AFD7_ED55_8CCD;
+const MIX_2: u64 = 0xC4CE_B9FE_1A85_EC53;
+
+/// Below this length the table path does not pay for its set-up.
+const SHORT: usize = 48;
+
+/// The 64-bit finaliser of MurmurHash3.
+#[inline(always)]
+pub(crate) const fn fmix64(mut k: u64) -> u64 {
+    k ^= k >> 33;
+    k = k.wrapping_mul(MIX_1);
+    k ^= k >> 33;
+    k = k.wrapping_mul(MIX_2);
+    k ^ (k >> 33)
+}
+
+/// The 64 bits behind one cell, straight from the formula: the reference.
+#[inline]
+pub fn reference(seed: u64, address: u64) -> u64 {
+    let x = address ^ seed;
+    let mut h = 0;
+    let mut i = 0;
+    // Unrolled by the compiler, so that each modulus is a constant.
+    while i < 16 {
+        h ^= fmix64(x % PRIMES[i] | PRIMES[i] << 16 | (i as u64) << 32);
+        i += 1;
+    }
+    h
+}
+
+/// `(double)h / 2^64`. The division is exact: 2^64 is a power of two.
+#[inline(always)]
+pub fn to_f64(h: u64) -> f64 {
+    h as f64 * (1.0 / 18_446_744_073_709_551_616.0)
+}
+
+/// One cell.
+#[inline]
+pub fn value(seed: u64, address: u64) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx2 {
+        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+        return to_f64(unsafe { avx2::hash(address ^ seed) });
+    }
+    to_f64(reference(seed, address))
+}
+
+/// `out[j]` = the cell at `addresses[j]`. The slices have the same length.
+pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx2 {
+        // SAFETY: as in `value`.
+        return unsafe { avx2::values(seed, addresses, out) };
+    }
+    for (slot, &address) in out.iter_mut().zip(addresses) {
+        *slot = to_f64(reference(seed, address));
+    }
+}
+
+/// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
+pub fn fill(seed: u64, start: u64, out: &mut [f64]) {
+    match tables::get() {
+        Some(tables) if out.len() >= SHORT => tables.fill(seed, start, out),
+        // Short, or no 8 MB to be had: slower, and right all the same.
+        _ => {
+            for (j, slot) in out.iter_mut().enumerate() {
+                *slot = value(seed, start.wrapping_add(j as u64));
+            }
+        }
+    }
+}
