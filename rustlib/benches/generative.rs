@@ -50,7 +50,10 @@ fn main() {
         line(&name("bulk, in cache"), rate(4096, || context.read(1 << 40, &mut out[..4096], 1)));
         line(&name("bulk, two threads"), rate(CELLS, || context.read(1 << 40, &mut out, 2)));
         let some = &mut out[..addresses.len()];
-        line(&name("random addresses"), rate(some.len(), || context.read_many(&addresses, some, 1)));
+        line(
+            &name("random addresses"),
+            rate(some.len(), || context.read_many(&addresses, some, 1)),
+        );
         let chain = rate(1 << 16, || {
             (0..1 << 16).fold(0u64, |a, _| context.fetch(a ^ 0x5555).to_bits() >> 3);
         });

@@ -2,6 +2,7 @@
 //!
 //! The map of the crate, arrows pointing one way:
 //!
+//! * [`ffi`]: handles, status codes, the panic guard. No logic.
 //! * [`generative`]: a virtual array of 2^64 cells that is computed, not stored.
 //! * [`cpu`]: which instruction set the kernels use; [`parallel`]: how bulk work is split.
 //! * [`error`]: the one error type.
@@ -10,5 +11,6 @@
 
 pub mod cpu;
 pub mod error;
+pub mod ffi;
 pub mod generative;
 pub mod parallel;

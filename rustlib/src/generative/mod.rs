@@ -8,8 +8,8 @@ pub mod vrns16;
 
 use std::sync::Mutex;
 
-pub use overlay::Snapshot;
 use overlay::Overlay;
+pub use overlay::Snapshot;
 use vrns16::fmix64;
 
 use crate::error::{Error, Result};

@@ -95,10 +95,7 @@ fn fold(v: __m256i, d: __m256i) -> __m256i {
 fn mix(r: __m256i, product: __m256i) -> __m256i {
     let low = _mm256_mul_epu32(r, _mm256_set1_epi64x((MIX_1 & 0xffff_ffff) as i64));
     let high = _mm256_mul_epu32(r, _mm256_set1_epi64x((MIX_1 >> 32) as i64));
-    let k = _mm256_add_epi64(
-        product,
-        _mm256_add_epi64(low, _mm256_slli_epi64::<32>(high)),
-    );
+    let k = _mm256_add_epi64(product, _mm256_add_epi64(low, _mm256_slli_epi64::<32>(high)));
     let k = _mm256_xor_si256(k, _mm256_srli_epi64::<33>(k));
     let c_low = _mm256_set1_epi64x((MIX_2 & 0xffff_ffff) as i64);
     let c_high = _mm256_set1_epi64x((MIX_2 >> 32) as i64);
@@ -141,9 +138,7 @@ pub fn hash(x: u64) -> u64 {
         for (half, residues) in [r, _mm256_srli_epi64::<32>(r)].into_iter().enumerate() {
             // SAFETY: the index is below 4; the lanes are 128 bytes, aligned to 32.
             let product = unsafe {
-                _mm256_load_si256(
-                    PRODUCTS.0.as_ptr().cast::<__m256i>().add(vector * 2 + half),
-                )
+                _mm256_load_si256(PRODUCTS.0.as_ptr().cast::<__m256i>().add(vector * 2 + half))
             };
             acc = _mm256_xor_si256(acc, mix(residues, product));
         }
@@ -167,10 +162,8 @@ pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
 #[target_feature(enable = "avx2")]
 fn to_f64x4(h: __m256i) -> __m256d {
     let low = _mm256_blend_epi32::<0b1010_1010>(h, _mm256_set1_epi64x(0x4330_0000_0000_0000));
-    let high = _mm256_xor_si256(
-        _mm256_srli_epi64::<32>(h),
-        _mm256_set1_epi64x(0x4530_0000_0000_0000),
-    );
+    let high =
+        _mm256_xor_si256(_mm256_srli_epi64::<32>(h), _mm256_set1_epi64x(0x4530_0000_0000_0000));
     let bias = _mm256_set1_pd(19_342_813_118_337_666_422_669_312.0); // 2^84 + 2^52
     let high = _mm256_sub_pd(_mm256_castsi256_pd(high), bias);
     let sum = _mm256_add_pd(high, _mm256_castsi256_pd(low));

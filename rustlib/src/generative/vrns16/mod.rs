@@ -46,7 +46,7 @@ pub fn reference(seed: u64, address: u64) -> u64 {
     let mut i = 0;
     // Unrolled by the compiler, so that each modulus is a constant.
     while i < 16 {
-        h ^= fmix64(x % PRIMES[i] | PRIMES[i] << 16 | (i as u64) << 32);
+        h ^= fmix64((x % PRIMES[i]) | (PRIMES[i] << 16) | (i as u64) << 32);
         i += 1;
     }
     h

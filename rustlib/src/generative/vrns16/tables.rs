@@ -69,7 +69,7 @@ impl Tables {
         for i in 0..16 {
             let p = PRIMES[i];
             for r in 0..p + BLOCK as u64 {
-                let entry = fmix64(r % p | p << 16 | (i as u64) << 32);
+                let entry = fmix64((r % p) | (p << 16) | (i as u64) << 32);
                 // SAFETY: table i ends where the next begins, inside the allocation.
                 unsafe { entries.add(STARTS[i] + r as usize).write(entry) };
             }
@@ -159,7 +159,7 @@ impl Tables {
 
         let first = body_start as usize % REGION;
         let x = (start ^ seed) & !(REGION as u64 - 1);
-        let flip = seed as usize % REGION & !(TILE - 1);
+        let flip = (seed as usize % REGION) & !(TILE - 1);
         for tile in (0..STRIDE).step_by(TILE) {
             let mut r = residues(x.wrapping_add(tile as u64));
             for offset in (tile..REGION).step_by(STRIDE) {

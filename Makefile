@@ -1,0 +1,65 @@
+# make tour   everything gmemx does, on real data     make test   every test
+# make lint   what CI checks besides                  make bench  the tables of benchmarks/
+# make dev    an editable install                     make clean  back to a fresh checkout
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find rustlib/src gmemx include -type f \
+	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' \)) \
+	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
+
+.PHONY: tour test test-rust test-python lint bench dev bindings clean cargo
+
+tour: $(VENV)/.installed
+	$(BIN)/gmemx tour
+
+test: test-rust test-python
+
+test-rust: cargo
+	cargo test --release --locked --manifest-path rustlib/Cargo.toml
+
+test-python: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/pytest
+
+lint: cargo $(VENV)/.lint
+	cargo fmt --manifest-path rustlib/Cargo.toml --check
+	cargo clippy --release --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	ci/bindings.sh --check
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/generative.py
+	cargo bench --locked --manifest-path rustlib/Cargo.toml
+
+dev: cargo $(VENV)/.venv $(VENV)/.test
+	$(BIN)/pip install --quiet --editable '.[cli]'
+
+bindings: cargo
+	ci/bindings.sh
+
+clean:
+	rm -rf build dist wheelhouse tour *.egg-info $(VENV) rustlib/target .tools
+	find gmemx -name '*.so' -delete
+
+cargo:
+	@command -v cargo >/dev/null || { \
+		echo "gmemx is built with Rust, but cargo was not found: install the toolchain from https://rustup.rs and try again." >&2; exit 1; }
+
+# The stamps below let a second run start at once when nothing has changed.
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
+	$(BIN)/pip install --quiet '.[cli]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.venv
+	$(BIN)/pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml $(VENV)/.venv
+	$(BIN)/pip install --quiet --group lint
+	@touch $@

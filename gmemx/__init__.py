@@ -1,0 +1,31 @@
+"""Memory of every kind at native speed.
+
+Generative memory, a virtual array of 2**64 cells that is computed, not stored:
+
+>>> import gmemx
+>>> ctx = gmemx.GMemContext(seed=42)
+>>> ctx[0]
+0.07779688409536653
+>>> ctx[2**63] = 1.5
+>>> ctx[2**63], ctx.overlay_count
+(1.5, 1)
+"""
+
+from gmemx.errors import GmemxError
+from gmemx.generative import GMemContext
+from gmemx.paths import get_include, get_library_dir, library_path
+from gmemx.runtime import __version__, cpu_path, set_cpu_path
+
+FastGMemContext = GMemContext
+
+__all__ = [
+    "FastGMemContext",
+    "GMemContext",
+    "GmemxError",
+    "__version__",
+    "cpu_path",
+    "get_include",
+    "get_library_dir",
+    "library_path",
+    "set_cpu_path",
+]

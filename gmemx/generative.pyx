@@ -1,0 +1,530 @@
+"""Generative memory: a virtual array of 2**64 cells that is computed, not stored."""
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from gmemx cimport libgmemx
+from gmemx._buffers cimport (
+    Floats, address_array, address_of, float_array, shown, thread_count, writable_floats,
+)
+from gmemx.status cimport check
+
+import operator
+
+import numpy as np
+
+from gmemx.errors import (
+    InvalidArgumentError, OutOfMemoryError, OutOfRangeError, ValueOverflowError,
+)
+
+cdef object CELLS = 2**64
+# Cells between two looks for Ctrl-C: some tens of milliseconds.
+cdef size_t PATIENCE = 1 << 22
+
+
+cdef uint64_t seed_of(object seed) except? 0xFFFF_FFFF_FFFF_FFFF:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed must be an integer, not {type(seed).__name__}") from None
+    if not 0 <= number < CELLS:
+        raise ValueOverflowError(f"seed {shown(number)} is outside [0, 2**64)")
+    return number
+
+
+cdef int check_run(uint64_t start, Py_ssize_t n) except -1:
+    """IndexError where a run would leave the address space."""
+    if n > 0 and start + <uint64_t> n - 1 < start:
+        raise OutOfRangeError(f"{n} cells from address {start} on would leave [0, 2**64)")
+    return 0
+
+
+@cython.final
+cdef class Run:
+    """A slice of the address space: `n` addresses `step` apart, modulo 2**64."""
+    cdef uint64_t start, step
+    cdef object n
+
+
+cdef object bound(object value, object default, str name):
+    if value is None:
+        return default
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"slice {name} must be an integer or None, not {type(value).__name__}"
+        ) from None
+    if not 0 <= number <= CELLS:
+        raise OutOfRangeError(f"slice {name} {shown(number)} is outside [0, 2**64]")
+    return number
+
+
+cdef Run run_of(slice where):
+    cdef Run run = Run.__new__(Run)
+    try:
+        step = 1 if where.step is None else operator.index(where.step)
+    except TypeError:
+        raise TypeError(
+            f"slice step must be an integer or None, not {type(where.step).__name__}"
+        ) from None
+    if step == 0:
+        raise InvalidArgumentError("slice step must not be zero")
+    start = bound(where.start, 0 if step > 0 else CELLS - 1, "start")
+    if step > 0:
+        run.n = max(0, -((start - bound(where.stop, CELLS, "stop")) // step))
+    else:
+        if start == CELLS:
+            raise OutOfRangeError("slice start 2**64 is no address: a backward slice begins below")
+        run.n = max(0, -((bound(where.stop, -1, "stop") - start) // -step))
+    run.start = start % CELLS
+    run.step = step % CELLS
+    return run
+
+
+cdef object new_array(object n):
+    """An uninitialised array of n cells; MemoryError where there is no room."""
+    if n > 2**60 - 1:
+        raise OutOfMemoryError(f"{n} cells of 8 bytes are more than memory can hold")
+    return np.empty(n, dtype=np.float64)
+
+
+cdef class GMemContext:
+    """A virtual array of 2**64 float64 cells.
+
+    A cell that nobody wrote has a value in [0, 1] that is a pure function of
+    (seed, address); a written cell keeps its value, bit for bit, in a sparse
+    overlay. Every method may be called from several threads at once; a read
+    sees each cell before or after a concurrent write.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2**64).
+    generator : {'vrns16', 'philox'}
+        ``vrns16`` hashes sixteen residues of ``address ^ seed``: the fastest, but
+        different seeds give rearrangements of one stream. ``philox`` is
+        Philox4x64-10 (Salmon et al., 2011), the very numbers of
+        ``numpy.random.Generator(numpy.random.Philox(key=seed)).random()``, and
+        gives independent streams.
+
+    Raises
+    ------
+    TypeError
+        If `seed` is not an integer.
+    OverflowError
+        If `seed` is outside [0, 2**64).
+    ValueError
+        If there is no such generator.
+
+    Notes
+    -----
+    Addresses are integers in [0, 2**64): outside is an IndexError (there is no
+    end to count from), anything but an integer a TypeError. `threads` is the
+    most threads a call may use; None means one a core.
+
+    Examples
+    --------
+    >>> from gmemx import GMemContext
+    >>> ctx = GMemContext(seed=42)
+    >>> ctx[0]
+    0.07779688409536653
+    >>> ctx[2**40 : 2**40 + 3].shape
+    (3,)
+    >>> ctx[7] = -1.5
+    >>> ctx
+    GMemContext(seed=42, generator='vrns16', overlay_count=1)
+    """
+
+    def __cinit__(self, seed, generator="vrns16"):
+        if not isinstance(generator, str):
+            raise TypeError(f"generator must be a string, not {type(generator).__name__}")
+        cdef uint64_t number = seed_of(seed)
+        cdef bytes name = (<str> generator).encode("utf-8", "replace").replace(b"\0", b"?")
+        check(libgmemx.gmem_context_new_with_generator(number, name, &self.ptr))
+
+    def __dealloc__(self):
+        libgmemx.gmem_context_free(self.ptr)
+
+    # ---- for other extensions ---------------------------------------------
+
+    cdef double c_fetch(self, uint64_t address) noexcept nogil:
+        return libgmemx.gmem_fetch(self.ptr, address)
+
+    cdef int c_write(self, uint64_t address, double value) except -1 nogil:
+        return check(libgmemx.gmem_context_write(self.ptr, address, value))
+
+    cdef int c_read(
+        self, uint64_t start, double* out, size_t n, size_t threads
+    ) except -1 nogil:
+        return check(libgmemx.gmem_context_read(self.ptr, start, out, n, threads))
+
+    cdef int c_read_many(
+        self, const uint64_t* addresses, double* out, size_t n, size_t threads
+    ) except -1 nogil:
+        return check(libgmemx.gmem_context_read_many(self.ptr, addresses, out, n, threads))
+
+    cdef int c_write_many(
+        self, const uint64_t* addresses, const double* values, size_t n, size_t threads
+    ) except -1 nogil:
+        return check(
+            libgmemx.gmem_context_write_many(self.ptr, addresses, values, n, threads)
+        )
+
+    # ---- what it is -------------------------------------------------------
+
+    @property
+    def seed(self):
+        """The seed, an int in [0, 2**64)."""
+        return libgmemx.gmem_context_seed(self.ptr)
+
+    @property
+    def generator(self):
+        """The generator's name."""
+        return libgmemx.gmem_context_generator(self.ptr).decode()
+
+    @property
+    def overlay_count(self):
+        """The number of written cells."""
+        return libgmemx.gmem_overlay_count(self.ptr)
+
+    def __repr__(self):
+        return (
+            f"GMemContext(seed={self.seed}, generator={self.generator!r}, "
+            f"overlay_count={self.overlay_count})"
+        )
+
+    # ---- one cell ---------------------------------------------------------
+
+    def fetch(self, addr):
+        """The value of one cell, a float.
+
+        >>> GMemContext(0x1337).fetch(0xBEEFCACE)
+        0.8869011942861773
+        """
+        return libgmemx.gmem_fetch(self.ptr, address_of(addr))
+
+    def write(self, addr, value):
+        """Write one cell; NaNs, infinities and -0.0 are kept bit for bit."""
+        cdef uint64_t address = address_of(addr)
+        check(libgmemx.gmem_context_write(self.ptr, address, value))
+
+    def is_written(self, addr):
+        """Whether a cell is written."""
+        return libgmemx.gmem_context_is_written(self.ptr, address_of(addr))
+
+    # ---- cells and slices -------------------------------------------------
+
+    def __getitem__(self, where):
+        if not isinstance(where, slice):
+            return libgmemx.gmem_fetch(self.ptr, address_of(where))
+        cdef Run run = run_of(where)
+        out = new_array(run.n)
+        cdef double[::1] cells = out
+        if cells.shape[0]:
+            read_run(self, run.start, run.step, &cells[0], cells.shape[0], 0)
+        return out
+
+    def __setitem__(self, where, value):
+        if not isinstance(where, slice):
+            check(libgmemx.gmem_context_write(self.ptr, address_of(where), value))
+            return
+        cdef Run run = run_of(where)
+        array = float_array(value, "values")
+        if array.ndim == 0:
+            fill_run(self, run, array[()])
+            return
+        if array.shape != (run.n,):
+            raise InvalidArgumentError(
+                f"a slice of {run.n} cells takes a scalar or {run.n} values, "
+                f"not an array of shape {array.shape}"
+            )
+        cdef const double[::1] values = array
+        cdef size_t done = 0, part, n = values.shape[0]
+        while done < n:
+            part = min(PATIENCE, n - done)
+            with nogil:
+                check(libgmemx.gmem_context_write_strided(
+                    self.ptr, run.start + run.step * done, run.step, &values[done], part
+                ))
+            done += part
+            PyErr_CheckSignals()
+
+    def __delitem__(self, where):
+        if not isinstance(where, slice):
+            check(libgmemx.gmem_context_erase(self.ptr, address_of(where)))
+            return
+        cdef Run run = run_of(where)
+        if run.n == CELLS:
+            self.clear()
+        elif run.step == 1 or run.step == <uint64_t> -1:
+            erase_run(self, run.start if run.step == 1 else run.start - <uint64_t> run.n + 1, run.n)
+        elif run.n:
+            erase_strided(self, run)
+
+    def __iter__(self):
+        raise TypeError("a GMemContext has 2**64 cells: iterate over a slice of it")
+
+    def __contains__(self, value):
+        raise TypeError("a GMemContext has 2**64 cells: look for a value in a slice of it")
+
+    # ---- many cells -------------------------------------------------------
+
+    def fetch_into(self, start, out, threads=None):
+        """Fill a buffer with consecutive cells.
+
+        Parameters
+        ----------
+        start : int
+            The first address.
+        out : buffer
+            Any writable C-contiguous float64 buffer, of any shape; filled in C order.
+        threads : int, optional
+
+        Raises
+        ------
+        IndexError
+            If the last cell would lie past 2**64 - 1.
+        TypeError, ValueError
+            If `out` is not such a buffer. Nothing is written then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> out = np.empty((2, 3))
+        >>> GMemContext(42).fetch_into(0, out)
+        >>> float(out[0, 1])
+        0.2894716105507266
+        """
+        cdef uint64_t first = address_of(start)
+        cdef size_t workers = thread_count(threads)
+        cdef Floats target = writable_floats(out)
+        check_run(first, target.size)
+        read_run(self, first, 1, target.data, target.size, workers)
+
+    def fetch_many(self, addresses, out=None, threads=None):
+        """The cells at any addresses.
+
+        Parameters
+        ----------
+        addresses : array_like of int
+        out : buffer, optional
+            A writable C-contiguous float64 buffer with as many cells.
+        threads : int, optional
+
+        Returns
+        -------
+        numpy.ndarray of float64, or `out`
+            In the shape of `addresses`.
+
+        Raises
+        ------
+        IndexError
+            If an address is outside [0, 2**64).
+        TypeError
+            If the addresses are not integers.
+        ValueError
+            If `out` has another size or is not such a buffer.
+
+        Examples
+        --------
+        >>> GMemContext(42).fetch_many([1, 0, 1])
+        array([0.28947161, 0.07779688, 0.28947161])
+        """
+        cdef size_t workers = thread_count(threads)
+        array = address_array(addresses)
+        result = np.empty(array.shape, dtype=np.float64) if out is None else out
+        cdef Floats target = writable_floats(result)
+        cdef const uint64_t[::1] where = array.reshape(-1)
+        if target.size != where.shape[0]:
+            raise InvalidArgumentError(
+                f"out must have room for {where.shape[0]} cells, but it has {target.size}"
+            )
+        if where.shape[0] == 0:
+            return result
+        if overlap(&where[0], target.data, target.size):
+            where = array.reshape(-1).copy()
+        cdef size_t done = 0, part, n = where.shape[0]
+        while done < n:
+            part = min(PATIENCE, n - done)
+            with nogil:
+                self.c_read_many(&where[done], target.data + done, part, workers)
+            done += part
+            PyErr_CheckSignals()
+        return result
+
+    def write_many(self, addresses, values, threads=None):
+        """Write cells at any addresses; where one comes twice, the later value stays.
+
+        Parameters
+        ----------
+        addresses : array_like of int
+        values : array_like of float
+            A scalar, or one value for each address, in the same shape.
+        threads : int, optional
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `fetch_many`, or if the shapes differ; nothing is written then.
+        MemoryError
+            If the overlay cannot grow; cells written until then stay.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx.write_many([3, 2**63], [0.5, 0.25])
+        >>> ctx[3], ctx[2**63]
+        (0.5, 0.25)
+        """
+        cdef size_t workers = thread_count(threads)
+        array = address_array(addresses)
+        given = float_array(values, "values")
+        if given.ndim == 0:
+            given = np.broadcast_to(given, array.shape)
+        elif given.shape != array.shape:
+            raise InvalidArgumentError(
+                f"values must be a scalar or have the addresses' shape {array.shape}, "
+                f"not {given.shape}"
+            )
+        cdef const uint64_t[::1] where = array.reshape(-1)
+        cdef const double[::1] what = np.ascontiguousarray(given).reshape(-1)
+        cdef size_t done = 0, part, n = where.shape[0]
+        while done < n:
+            part = min(PATIENCE, n - done)
+            with nogil:
+                self.c_write_many(&where[done], &what[done], part, workers)
+            done += part
+            PyErr_CheckSignals()
+
+    # ---- the overlay as a whole -------------------------------------------
+
+    def overlay(self):
+        """Everything written, as of one moment.
+
+        Returns
+        -------
+        addresses : numpy.ndarray of uint64
+            In ascending order.
+        values : numpy.ndarray of float64
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[5:7] = [0.5, 0.25]
+        >>> ctx.overlay()
+        (array([5, 6], dtype=uint64), array([0.5 , 0.25]))
+        """
+        cdef libgmemx.gmem_overlay* copy = NULL
+        cdef uint64_t[::1] where
+        cdef double[::1] what
+        with nogil:
+            check(libgmemx.gmem_overlay_new(self.ptr, &copy))
+        try:
+            n = libgmemx.gmem_overlay_len(copy)
+            addresses, values = np.empty(n, dtype=np.uint64), np.empty(n, dtype=np.float64)
+            if n:
+                where, what = addresses, values
+                memcpy(&where[0], libgmemx.gmem_overlay_addresses(copy), n * sizeof(uint64_t))
+                memcpy(&what[0], libgmemx.gmem_overlay_values(copy), n * sizeof(double))
+        finally:
+            libgmemx.gmem_overlay_free(copy)
+        return addresses, values
+
+    def clear(self):
+        """Give every cell its generated value back."""
+        with nogil:
+            check(libgmemx.gmem_context_clear(self.ptr))
+
+    def fork(self):
+        """An independent copy: same seed, generator and overlay, as of one moment.
+
+        >>> a = GMemContext(42)
+        >>> b = a.fork()
+        >>> b[0] = 1.0
+        >>> a.is_written(0), b.is_written(0)
+        (False, True)
+        """
+        cdef GMemContext copy = GMemContext.__new__(GMemContext, self.seed, self.generator)
+        cdef libgmemx.gmem_context* forked = NULL
+        with nogil:
+            check(libgmemx.gmem_context_fork(self.ptr, &forked))
+        libgmemx.gmem_context_free(copy.ptr)
+        copy.ptr = forked
+        return copy
+
+    def __copy__(self):
+        return self.fork()
+
+    def __deepcopy__(self, memo):
+        return self.fork()
+
+    def __reduce__(self):
+        return _restore, (self.seed, self.generator, *self.overlay())
+
+
+cdef int read_run(
+    GMemContext context, uint64_t start, uint64_t step, double* out, size_t n, size_t threads
+) except -1:
+    cdef size_t done = 0, part
+    while done < n:
+        part = min(PATIENCE, n - done)
+        with nogil:
+            check(libgmemx.gmem_context_read_strided(
+                context.ptr, start + step * done, step, out + done, part, threads
+            ))
+        done += part
+        PyErr_CheckSignals()
+    return 0
+
+
+cdef int fill_run(GMemContext context, Run run, double value) except -1:
+    if run.n > 2**60 - 1:
+        raise OutOfMemoryError(f"{run.n} written cells are more than memory can hold")
+    cdef size_t done = 0, part, n = run.n
+    while done < n:
+        part = min(PATIENCE, n - done)
+        with nogil:
+            check(libgmemx.gmem_context_fill(
+                context.ptr, run.start + run.step * done, run.step, part, value
+            ))
+        done += part
+        PyErr_CheckSignals()
+    return 0
+
+
+cdef int erase_run(GMemContext context, uint64_t start, uint64_t n) except -1:
+    with nogil:
+        check(libgmemx.gmem_context_erase_range(context.ptr, start, n))
+    return 0
+
+
+cdef int erase_strided(GMemContext context, Run run) except -1:
+    # Only written cells can be erased, so what is written bounds the work.
+    addresses, _ = context.overlay()
+    back = run.step > 2**63
+    distance = np.uint64(CELLS - run.step if back else run.step)
+    origin = np.uint64(run.start)
+    offset = origin - addresses if back else addresses - origin
+    hit = (offset % distance == 0) & (offset // distance < np.uint64(run.n))
+    cdef const uint64_t[::1] found = np.ascontiguousarray(addresses[hit])
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(found.shape[0]):
+            check(libgmemx.gmem_context_erase(context.ptr, found[i]))
+    return 0
+
+
+def _restore(seed, generator, addresses, values):
+    """A context from its pickle."""
+    context = GMemContext(seed, generator)
+    context.write_many(addresses, values)
+    return context
+
+
+cdef bint overlap(const uint64_t* addresses, const double* out, Py_ssize_t n) noexcept nogil:
+    """Whether two runs of n eight-byte items share memory."""
+    cdef size_t a = <size_t> addresses, b = <size_t> out
+    return a < b + <size_t> n * 8 and b < a + <size_t> n * 8

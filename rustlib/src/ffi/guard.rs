@@ -1,0 +1,121 @@
+//! The one place that catches panics, and the one that turns pointers into
+//! references. No panic crosses the ABI; NULL gives a status, never a crash.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+
+use super::status::{Status, remember, remember_error};
+use crate::error::{Error, Result};
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}
+
+/// Runs a fallible function's body; a panic becomes [`Status::Panic`].
+pub fn guard(body: impl FnOnce() -> Result<()>) -> Status {
+    // Nothing half-changed is seen again: every structure behind the ABI is
+    // either local to the call or guarded by its own lock.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => Status::Ok,
+        Ok(Err(error)) => remember_error(&error),
+        Err(panic) => {
+            remember(&format!("internal error: {}", message(&*panic)), 0);
+            Status::Panic
+        }
+    }
+}
+
+/// Runs an infallible function's body; an error or a panic gives `fallback`.
+pub fn guard_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
+    let mut value = fallback;
+    guard(|| {
+        value = body()?;
+        Ok(())
+    });
+    value
+}
+
+/// # Safety
+/// `pointer` is NULL or points to a live T that nothing writes to during `'a`.
+pub unsafe fn borrow<'a, T>(pointer: *const T, name: &'static str) -> Result<&'a T> {
+    // SAFETY: the caller's.
+    unsafe { pointer.as_ref() }.ok_or(Error::NullArgument(name))
+}
+
+/// # Safety
+/// `pointer` is NULL or points to room for one T.
+pub unsafe fn out<'a, T>(pointer: *mut *mut T, name: &'static str) -> Result<&'a mut *mut T> {
+    // SAFETY: the caller's.
+    unsafe { pointer.as_mut() }.ok_or(Error::NullArgument(name))
+}
+
+fn checked_len<T>(pointer_is_null: bool, len: usize, name: &'static str) -> Result<usize> {
+    if len == 0 {
+        Ok(0)
+    } else if pointer_is_null {
+        Err(Error::NullArgument(name))
+    } else if len > isize::MAX as usize / size_of::<T>() {
+        Err(Error::InvalidArgument(format!("{name}: {len} elements do not fit in memory")))
+    } else {
+        Ok(len)
+    }
+}
+
+/// A (pointer, length) pair as a slice; the pointer of an empty one is not looked at.
+///
+/// # Safety
+/// `pointer` is NULL or points to `len` elements that nothing writes to during `'a`.
+pub unsafe fn input<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
+    match checked_len::<T>(pointer.is_null(), len, name)? {
+        0 => Ok(&[]),
+        // SAFETY: not NULL, and the caller's.
+        len => Ok(unsafe { slice::from_raw_parts(pointer, len) }),
+    }
+}
+
+/// As [`input`], to be written.
+///
+/// # Safety
+/// `pointer` is NULL or points to `len` elements that nobody else touches during `'a`.
+pub unsafe fn output<'a, T>(
+    pointer: *mut T,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a mut [T]> {
+    match checked_len::<T>(pointer.is_null(), len, name)? {
+        0 => Ok(&mut []),
+        // SAFETY: not NULL, and the caller's.
+        len => Ok(unsafe { slice::from_raw_parts_mut(pointer, len) }),
+    }
+}
+
+/// # Safety
+/// `pointer` is NULL or points to a NUL-terminated string that lives through `'a`.
+pub unsafe fn text<'a>(pointer: *const std::ffi::c_char, name: &'static str) -> Result<&'a str> {
+    if pointer.is_null() {
+        return Err(Error::NullArgument(name));
+    }
+    // SAFETY: not NULL, and the caller's.
+    unsafe { std::ffi::CStr::from_ptr(pointer) }
+        .to_str()
+        .map_err(|_| Error::InvalidArgument(format!("{name} is not UTF-8")))
+}
+
+/// Gives a freed pair back its owner and drops it; NULL is nothing.
+///
+/// # Safety
+/// `pointer` is NULL or came from `Box::into_raw` and was not freed before.
+pub unsafe fn free<T>(pointer: *mut T) {
+    if !pointer.is_null() {
+        guard_or((), || {
+            // SAFETY: the caller's.
+            drop(unsafe { Box::from_raw(pointer) });
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,10 @@
+//! The C boundary: handles, status codes, the panic guard. No logic lives here.
+//!
+//! Every function that can fail returns a [`status::Status`]; `out_*` arguments
+//! come last and are written on success only. The doc comments of these files
+//! are the C manual: cbindgen puts them into `gmemx.h`.
+
+mod generative;
+mod guard;
+mod runtime;
+mod status;
