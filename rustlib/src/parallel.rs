@@ -32,8 +32,9 @@ pub fn for_each_piece<T: Send>(
     if threads <= 1 {
         return work(0, out);
     }
-    // Several pieces a thread, so that a core that is held up holds up little.
-    let piece = (out.len() / (threads * 4)).next_power_of_two().max(WORTH_A_THREAD);
+    // Two pieces a thread, so that a core that is held up holds up less; larger
+    // ones than that keep the kernels' tiles whole.
+    let piece = (out.len() / (threads * 2)).next_power_of_two().max(WORTH_A_THREAD);
     let piece = piece.min(out.len().div_ceil(threads));
     let queue = Mutex::new(out.chunks_mut(piece).enumerate());
     let drain = || {

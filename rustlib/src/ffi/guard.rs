@@ -119,3 +119,55 @@ pub unsafe fn free<T>(pointer: *mut T) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::ffi::status::gmem_last_error;
+
+    fn last_error() -> String {
+        // SAFETY: never NULL, and valid until this thread's next failure.
+        unsafe { std::ffi::CStr::from_ptr(gmem_last_error()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_and_its_text_is_kept() {
+        assert_eq!(guard(|| panic!("cell {} is on fire", 7)), Status::Panic);
+        assert_eq!(last_error(), "internal error: cell 7 is on fire");
+        assert_eq!(guard_or(5, || panic!("plain")), 5);
+        assert_eq!(last_error(), "internal error: plain");
+        assert_eq!(guard(|| std::panic::panic_any(3)), Status::Panic);
+        assert_eq!(last_error(), "internal error: a panic without a message");
+    }
+
+    #[test]
+    fn an_error_becomes_its_status() {
+        let io = |kind| Error::Io { what: "there".into(), source: io::Error::from(kind) };
+        for (error, status) in [
+            (Error::NullArgument("out"), Status::NullArgument),
+            (Error::OutOfMemory("a page".into()), Status::NoMemory),
+            (io(io::ErrorKind::NotFound), Status::FileNotFound),
+            (io(io::ErrorKind::PermissionDenied), Status::Permission),
+            (io(io::ErrorKind::BrokenPipe), Status::Io),
+        ] {
+            let text = error.to_string();
+            assert_eq!(guard(|| Err(error)), status);
+            assert_eq!(last_error(), text);
+        }
+    }
+
+    #[test]
+    fn null_and_absurd_lengths_are_refused() {
+        // SAFETY: NULL, and a length that is refused before the pointer is looked at.
+        unsafe {
+            assert!(matches!(borrow::<u8>(std::ptr::null(), "it"), Err(Error::NullArgument("it"))));
+            assert!(matches!(input::<u64>(std::ptr::null(), 1, "in"), Err(Error::NullArgument(_))));
+            assert_eq!(input::<u64>(std::ptr::null(), 0, "in").unwrap(), &[] as &[u64]);
+            let one = [0u64];
+            let huge = usize::MAX / 8;
+            assert!(matches!(input(one.as_ptr(), huge, "in"), Err(Error::InvalidArgument(_))));
+        }
+    }
+}

@@ -10,7 +10,7 @@ const WEYL: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
 const ROUNDS: usize = 10;
 
 /// Blocks worked on side by side, to hide the multiplier's latency.
-const LANES: usize = 4;
+const LANES: usize = 2;
 
 #[inline(always)]
 fn wide_product(a: u64, b: u64) -> (u64, u64) {

@@ -229,3 +229,32 @@ pub fn end_of_streaming() {
     // SAFETY: every x86-64 CPU has SSE.
     unsafe { _mm_sfence() };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector conversion against the compiler's, at ties, at the steps of
+    /// the exponent and at the top, where 1.0 is reached.
+    #[test]
+    fn conversion_rounds_once() {
+        if !is_x86_feature_detected!("avx2") {
+            return;
+        }
+        let edges = (0..64u32).flat_map(|bit| {
+            (0..64u32).flat_map(move |other| {
+                let word = 1u64 << bit | 1u64 << other;
+                [word, word.wrapping_sub(1), word + 1, !word]
+            })
+        });
+        let top = (0..5000).map(|below| u64::MAX - below);
+        for h in edges.chain(top) {
+            // SAFETY: AVX2 is there.
+            let lanes: [f64; 4] =
+                unsafe { std::mem::transmute(to_f64x4(_mm256_set1_epi64x(h as i64))) };
+            for lane in lanes {
+                assert_eq!(lane.to_bits(), (h as f64 / 18446744073709551615.0).to_bits(), "{h:#x}");
+            }
+        }
+    }
+}
