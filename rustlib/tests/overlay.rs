@@ -128,7 +128,7 @@ proptest! {
 
 #[test]
 fn many_threads_keep_the_order_of_duplicates() {
-    let addresses: Vec<u64> = (0..200_000u64).map(|i| (i * 7919) % 5000 << 30).collect();
+    let addresses: Vec<u64> = (0..200_000u64).map(|i| ((i * 7919) % 5000) << 30).collect();
     let values: Vec<f64> = (0..addresses.len()).map(|i| i as f64).collect();
     let (one, four) = (Context::new(1, Generator::Vrns16), Context::new(1, Generator::Vrns16));
     one.write_many(&addresses, &values, 1).unwrap();

@@ -1,91 +1,137 @@
 //! `vrns16` in 256-bit registers.
 //!
-//! One address: its sixteen channels lie in the lanes of two vectors. Because
-//! p = 65536 - d, the 16-bit digits of x give
-//! `x mod p = d0 + d1·d + d2·(d² mod p) + d3·(d³ mod p)  (mod p)`, and
-//! `v = (v & 0xffff) + (v >> 16)·d` folds a sum without changing its residue.
+//! One address: its sixteen channels lie in the lanes of two vectors. With the
+//! 16-bit digits of x taken about zero, `b[k] = d[k] - 2^15`, and
+//! `c[k] = 2^16k mod p` taken about zero too, `x mod p` is congruent to
+//! `b[0]·c[0] + b[1]·c[1] + b[2]·c[2] + b[3]·c[3] + BIAS`, which is two
+//! multiply-and-add instructions on pairs of digits. Because p = 65536 - d,
+//! `v = (v & 0xffff) + (v >> 16)·d` then folds the sum without changing its
+//! residue, and is one more such instruction.
 
 use std::arch::x86_64::*;
 
 use super::tables::{Block, GROUP};
-use super::{MIX_1, MIX_2, PRIMES, to_f64};
+use super::{MIX_1, MIX_2, PRIMES};
 
+/// One 32-bit constant a channel.
 #[repr(align(32))]
 struct Lanes32([u32; 16]);
+/// One 64-bit constant a channel, in the order of [`PRODUCTS`].
 #[repr(align(32))]
 struct Lanes64([u64; 16]);
 
-const fn powers_of_d(power: u32) -> Lanes32 {
-    let mut lanes = [1u32; 16];
-    let mut i = 0;
-    while i < 16 {
-        let (p, mut k, mut v) = (PRIMES[i], 0, 1u64);
-        while k < power {
-            v = v * (65536 - p) % p;
-            k += 1;
+/// 2^(16·k) mod p, nearest to zero.
+const fn power(p: i64, k: u32) -> i64 {
+    let (mut v, mut i) = (1, 0);
+    while i < k {
+        v = v * 65536 % p;
+        i += 1;
+    }
+    if v > p / 2 { v - p } else { v }
+}
+
+/// Two 16-bit factors for `_mm256_madd_epi16`.
+const fn pair(low: i64, high: i64) -> u32 {
+    assert!(low >= -32768 && low < 32768 && high >= -32768 && high < 32768);
+    (low as u16 as u32) | (high as u16 as u32) << 16
+}
+
+/// What makes the sum of products the residue's: 2^15 times the factors, raised
+/// by a multiple of p until no sum is negative. That none passes 2^32 either is
+/// checked here, prime by prime.
+const fn bias(p: i64) -> u32 {
+    let (mut exact, mut least, mut most, mut k) = (0, 0, 0, 0);
+    while k < 4 {
+        let c = power(p, k);
+        exact += c * 32768;
+        least += if c < 0 { c * 32767 } else { c * -32768 };
+        most += if c < 0 { c * -32768 } else { c * 32767 };
+        k += 1;
+    }
+    let mut bias = exact.rem_euclid(p);
+    while bias + least < 0 {
+        bias += p;
+    }
+    assert!(bias + most < 1 << 32);
+    bias as u32
+}
+
+macro_rules! lanes {
+    (|$p:ident, $i:ident| $value:expr) => {{
+        let mut lanes = [0; 16];
+        let mut $i = 0;
+        while $i < 16 {
+            let $p = PRIMES[$i] as i64;
+            lanes[$i] = $value;
+            $i += 1;
         }
-        lanes[i] = v as u32;
-        i += 1;
-    }
-    Lanes32(lanes)
+        Lanes32(lanes)
+    }};
 }
 
-const fn primes() -> Lanes32 {
-    let mut lanes = [0u32; 16];
-    let mut i = 0;
-    while i < 16 {
-        lanes[i] = PRIMES[i] as u32;
-        i += 1;
-    }
-    Lanes32(lanes)
-}
-
-/// The first step of fmix64, `k ^= k >> 33`, only meets the channel number:
-/// it XORs `i >> 1` into the residue.
-const fn first_shift() -> Lanes32 {
-    let mut lanes = [0u32; 16];
-    let mut i = 0;
-    while i < 16 {
-        lanes[i] = (i >> 1) as u32;
-        i += 1;
-    }
-    Lanes32(lanes)
-}
+static LOW_FACTORS: Lanes32 = lanes!(|p, i| pair(power(p, 0), power(p, 1)));
+static HIGH_FACTORS: Lanes32 = lanes!(|p, i| pair(power(p, 2), power(p, 3)));
+static BIAS: Lanes32 = lanes!(|p, i| bias(p));
+static FOLD: Lanes32 = lanes!(|p, i| pair(1, 65536 - p));
+/// What a fold of two halves about zero lacks: 2^15·(1 + d).
+static FOLD_BIAS: Lanes32 = lanes!(|p, i| ((1 + 65536 - p) * 32768) as u32);
+static P: Lanes32 = lanes!(|p, i| p as u32);
+/// The first step of fmix64, `k ^= k >> 33`, only meets the channel number: it
+/// XORs `i >> 1` into the residue.
+static FIRST_SHIFT: Lanes32 = lanes!(|_p, i| (i >> 1) as u32);
 
 /// `(p << 16 | i << 32) * MIX_1`, the part of the first product that the
-/// address does not change; even channels of each vector first, as
-/// `_mm256_mul_epu32` sees them.
-const fn constant_products() -> Lanes64 {
+/// address does not change: of each vector the even channels, then the odd ones,
+/// as `_mm256_mul_epu32` takes them.
+static PRODUCTS: Lanes64 = {
     let mut lanes = [0u64; 16];
     let mut slot = 0;
     while slot < 16 {
         let (vector, odd, pair) = (slot / 8, slot / 4 % 2, slot % 4);
         let i = vector * 8 + pair * 2 + odd;
-        lanes[slot] = (PRIMES[i] << 16 | (i as u64) << 32).wrapping_mul(MIX_1);
+        lanes[slot] = ((PRIMES[i] << 16) | ((i as u64) << 32)).wrapping_mul(MIX_1);
         slot += 1;
     }
     Lanes64(lanes)
-}
+};
 
-static D1: Lanes32 = powers_of_d(1);
-static D2: Lanes32 = powers_of_d(2);
-static D3: Lanes32 = powers_of_d(3);
-static P: Lanes32 = primes();
-static FIRST: Lanes32 = first_shift();
-static PRODUCTS: Lanes64 = constant_products();
-
-#[inline(always)]
-unsafe fn load32(lanes: &Lanes32, vector: usize) -> __m256i {
-    // SAFETY: `vector` is 0 or 1; the lanes are 64 bytes, aligned to 32.
-    unsafe { _mm256_load_si256(lanes.0.as_ptr().cast::<__m256i>().add(vector)) }
-}
-
-/// `(v & 0xffff) + (v >> 16) * d`, congruent to v modulo 65536 - d.
+/// Lanes 0 to 7 or 8 to 15.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fold(v: __m256i, d: __m256i) -> __m256i {
-    let low = _mm256_and_si256(v, _mm256_set1_epi32(0xffff));
-    _mm256_add_epi32(low, _mm256_mullo_epi32(_mm256_srli_epi32::<16>(v), d))
+fn load32(lanes: &Lanes32, vector: usize) -> __m256i {
+    let eight = lanes.0[8 * vector..][..8].as_ptr();
+    // SAFETY: eight lanes of four bytes, aligned by their type.
+    unsafe { _mm256_load_si256(eight.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load64(lanes: &Lanes64, vector: usize) -> __m256i {
+    let four = lanes.0[4 * vector..][..4].as_ptr();
+    // SAFETY: four lanes of eight bytes, aligned by their type.
+    unsafe { _mm256_load_si256(four.cast()) }
+}
+
+/// The residues of x in channels 0 to 7 or 8 to 15; `low` and `high` are its
+/// digits about zero, in pairs.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn residues(low: __m256i, high: __m256i, vector: usize) -> __m256i {
+    let sum = _mm256_add_epi32(
+        _mm256_madd_epi16(low, load32(&LOW_FACTORS, vector)),
+        _mm256_madd_epi16(high, load32(&HIGH_FACTORS, vector)),
+    );
+    let v = _mm256_add_epi32(sum, load32(&BIAS, vector));
+    // Below 2^32: both halves are taken about zero.
+    let halves = _mm256_xor_si256(v, _mm256_set1_epi32(0x8000_8000_u32 as i32));
+    let folded = _mm256_madd_epi16(halves, load32(&FOLD, vector));
+    let v = _mm256_add_epi32(folded, load32(&FOLD_BIAS, vector));
+    // Below 65536·184: the upper half is small and stays as it is.
+    let halves = _mm256_xor_si256(v, _mm256_set1_epi32(0x8000));
+    let folded = _mm256_madd_epi16(halves, load32(&FOLD, vector));
+    let v = _mm256_add_epi32(folded, _mm256_set1_epi32(0x8000));
+    // Below 65536 + 184·183 < 2p: unsigned minimum is the conditional subtraction.
+    _mm256_min_epu32(v, _mm256_sub_epi32(v, load32(&P, vector)))
 }
 
 /// fmix64 of four channels up to its last product. `r` holds residues (with the
@@ -110,38 +156,15 @@ fn mix(r: __m256i, product: __m256i) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn hash(x: u64) -> u64 {
-    let digit = |shift: u32| _mm256_set1_epi32((x >> shift & 0xffff) as i32);
-    let (d0, d1, d2, d3) = (digit(0), digit(16), digit(32), digit(48));
+    let about_zero = x ^ 0x8000_8000_8000_8000;
+    let low = _mm256_set1_epi32(about_zero as i32);
+    let high = _mm256_set1_epi32((about_zero >> 32) as i32);
     let mut acc = _mm256_setzero_si256();
     for vector in 0..2 {
-        // SAFETY: `vector` is 0 or 1, and AVX2 is enabled here.
-        let (d, dd, ddd, p, first) = unsafe {
-            (
-                load32(&D1, vector),
-                load32(&D2, vector),
-                load32(&D3, vector),
-                load32(&P, vector),
-                load32(&FIRST, vector),
-            )
-        };
-        // d <= 183, d² mod p <= 33489 and d³ mod p < 2^16: each sum fits 32 bits.
-        let low = _mm256_add_epi32(
-            _mm256_add_epi32(d0, _mm256_mullo_epi32(d1, d)),
-            _mm256_mullo_epi32(d2, dd),
-        );
-        let high = _mm256_mullo_epi32(d3, ddd);
-        let v = _mm256_add_epi32(fold(low, d), fold(high, d));
-        let v = fold(fold(v, d), d);
-        // Now v < 2p, and unsigned minimum is the conditional subtraction.
-        let r = _mm256_min_epu32(v, _mm256_sub_epi32(v, p));
-        let r = _mm256_xor_si256(r, first);
-        for (half, residues) in [r, _mm256_srli_epi64::<32>(r)].into_iter().enumerate() {
-            // SAFETY: the index is below 4; the lanes are 128 bytes, aligned to 32.
-            let product = unsafe {
-                _mm256_load_si256(PRODUCTS.0.as_ptr().cast::<__m256i>().add(vector * 2 + half))
-            };
-            acc = _mm256_xor_si256(acc, mix(residues, product));
-        }
+        let r = _mm256_xor_si256(residues(low, high, vector), load32(&FIRST_SHIFT, vector));
+        let even = mix(r, load64(&PRODUCTS, 2 * vector));
+        let odd = mix(_mm256_srli_epi64::<32>(r), load64(&PRODUCTS, 2 * vector + 1));
+        acc = _mm256_xor_si256(acc, _mm256_xor_si256(even, odd));
     }
     let acc = _mm_xor_si128(_mm256_castsi256_si128(acc), _mm256_extracti128_si256::<1>(acc));
     let k = (_mm_cvtsi128_si64(acc) ^ _mm_extract_epi64::<1>(acc)) as u64;
@@ -149,10 +172,19 @@ pub fn hash(x: u64) -> u64 {
     k ^ (k >> 33)
 }
 
+/// `out[j]` = the cell at `addresses[j]`. The slices have the same length.
 #[target_feature(enable = "avx2")]
 pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
-    for (slot, &address) in out.iter_mut().zip(addresses) {
-        *slot = to_f64(hash(address ^ seed));
+    let (fours, rest) = addresses.as_chunks::<4>();
+    let (out_fours, out_rest) = out.as_chunks_mut::<4>();
+    for (out, four) in out_fours.iter_mut().zip(fours) {
+        let h = four.map(|address| hash(address ^ seed));
+        let h = _mm256_setr_epi64x(h[0] as i64, h[1] as i64, h[2] as i64, h[3] as i64);
+        // SAFETY: four doubles.
+        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), to_f64x4(h)) };
+    }
+    for (out, &address) in out_rest.iter_mut().zip(rest) {
+        *out = super::to_f64(hash(address ^ seed));
     }
 }
 

@@ -1,0 +1,229 @@
+"""The gmemx command and the benchmark script, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gmemx
+from gmemx.cli import main
+from gmemx.cli.chapters import generative, generative_picture
+from gmemx.cli.formula import vrns16
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run ``python -m gmemx`` in an empty folder, so that the installed package is used."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "gmemx", *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run
+
+
+def run_python(source, folder):
+    return subprocess.run(
+        [sys.executable, "-c", source], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_version(command):
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"gmemx {gmemx.__version__}\n")
+
+
+def test_help_names_the_commands(command):
+    done = command("--help")
+    assert done.returncode == 0
+    assert "tour" in done.stdout
+    assert "fetch" in done.stdout
+
+
+def test_fetch_prints_golden_values(command):
+    done = command("fetch", "0", "--seed", "42", "--count", "2")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "0x0000000000000000  0.07779688409536653",
+        "0x0000000000000001  0.2894716105507266",
+    ]
+
+
+def test_fetch_json(command):
+    done = command("fetch", "0xBEEFCACE", "--seed", "0x1337", "--json")
+    assert json.loads(done.stdout) == {
+        "seed": "0x1337",
+        "generator": "vrns16",
+        "start": "0xbeefcace",
+        "count": 1,
+        "values": [0.8869011942861773],
+    }
+
+
+def test_fetch_in_several_chunks_is_one_run_of_cells(command):
+    count, start = 150_000, 2**63 - 17
+    done = command("fetch", start, "--count", count, "--generator", "philox", "--json")
+    expected = gmemx.GMemContext(0, generator="philox")[start : start + count]
+    assert json.loads(done.stdout)["values"] == expected.tolist()
+
+
+def test_fetch_reaches_the_last_address(command):
+    done = command("fetch", "0xFFFFFFFFFFFFFFFF")
+    assert done.stdout == f"0xffffffffffffffff  {vrns16(0, 2**64 - 1)!r}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["fetch", "0xFFFFFFFFFFFFFFFF", "--count", "2"], 1, "past the last address"),
+        (["fetch", "0", "--generator", "dice"], 1, "philox"),
+        (["fetch", "one"], 2, "not an integer"),
+        (["fetch", "--", "-1"], 2, "outside [0, 2**64)"),
+        (["fetch", "0", "--count", "0"], 2, "too few"),
+        (["fetch", str(2**64)], 2, "outside [0, 2**64)"),
+        (["tour", "--seed", "x"], 2, "not an integer"),
+        ([], 2, "COMMAND"),
+        (["dance"], 2, "dance"),
+    ],
+)
+def test_bad_arguments_get_a_sentence(command, arguments, status, words):
+    done = command(*arguments)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if status == 1:
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    source = (
+        "import sys; from gmemx.cli import main; sys.exit(main(['fetch', '0', '--count', '{}']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source.format(1_000_000)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline().startswith(b"0x0000000000000000")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def quick_tour(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tour")
+    done = subprocess.run(
+        [sys.executable, "-m", "gmemx", "tour", "--quick", "--out", "pictures/new"],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    return done, folder / "pictures" / "new" / "generative.png"
+
+
+def test_tour_passes_its_own_checks(quick_tour):
+    done, picture = quick_tour
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "checks hold" in done.stdout
+    assert "FAILED" not in done.stdout
+    assert "\x1b" not in done.stdout, "no colours where nobody looks"
+    assert "M cells/s" in done.stdout
+    assert picture.is_file()
+
+
+def test_tour_picture_shows_the_memory(quick_tour):
+    """Every written cell is warm, every generated one cold, at the place of its address."""
+    _, path = quick_tour
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.size == (generative_picture.WIDTH, generative_picture.HEIGHT)
+        left, top, right, bottom = generative_picture.MEMORY
+        step = generative_picture.SCALE
+        memory = np.asarray(image.convert("RGB"))[top:bottom:step, left:right:step].astype(int)
+
+    warm = memory[..., 0] > memory[..., 2]
+    ink = generative._word("gmemx", generative.WORD_SIZE) > 0
+    inset = (generative_picture.COLUMNS - ink.shape[1]) // 2
+    expected = np.zeros_like(warm)
+    rows = slice(generative_picture.ABOVE, generative_picture.ABOVE + ink.shape[0])
+    expected[rows, inset : inset + ink.shape[1]] = ink
+    assert 1_000 < expected.sum() < expected.size / 4
+    assert np.array_equal(warm, expected)
+    assert memory[~warm].std(axis=0).max() > 10, "generated cells differ from each other"
+
+
+def test_tour_fails_where_a_check_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generative, "GOLDEN", ((42, 0, 0.5),))
+    assert main(["tour", "--quick", "--out", str(tmp_path)]) == 1
+    assert "1 of " in capsys.readouterr().out
+
+
+def test_tour_with_another_seed(tmp_path, capsys):
+    assert main(["tour", "--quick", "--seed", "0xFFFFFFFFFFFFFFFF", "--out", str(tmp_path)]) == 0
+    assert "checks hold" in capsys.readouterr().out
+
+
+def test_tour_into_a_file_is_one_sentence(tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    assert main(["tour", "--out", str(taken)]) == 1
+    error = capsys.readouterr().err
+    assert str(taken) in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["rich", "PIL"])
+def test_a_missing_extra_is_one_sentence(module, tmp_path):
+    source = (
+        f"import sys; sys.modules[{module!r}] = None; from gmemx.cli import main; "
+        "assert main(['fetch', '0']) == 0; sys.exit(main(['tour', '--quick']))"
+    )
+    done = run_python(source, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "gmemx tour needs rich and Pillow: pip install 'gmemx[cli]'\n"
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_benchmark_runs_and_reports(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "generative.py", "--quick", "--json", "-"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result["machine"]) >= {"cpu", "cores", "python", "numpy", "cpu_path"}
+    assert result["quick"] is True
+    rows = {row["key"]: row for row in result["rows"]}
+    assert len(rows) == len(result["rows"])
+    assert set(rows) | set(result["skipped"]) == {
+        *("bulk_scalar", "bulk_pcg64", "bulk_sfc64", "bulk_philox", "bulk_two_threads"),
+        *("bulk_portable", "philox_philox", "fetch_many", "single_ctypes", "single_python"),
+        *("overlaid", "write_contiguous", "write_one_in_ten", "write_scattered"),
+        *("context_time", "context_bytes"),
+    }
+    for row in rows.values():
+        assert row["ours_value"] > 0
+        assert row["ratio"] > 0
+        has_mark = row["mark"] is not None or row["rate_mark"] is not None
+        assert (row["ok"] is not None) == has_mark
+    assert "| row" in done.stderr
