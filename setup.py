@@ -105,7 +105,6 @@ setup(
             "embedsignature": True,
             "embedsignature.format": "python",
             "auto_pickle": False,
-            "freethreading_compatible": True,
         },
     ),
     zip_safe=False,

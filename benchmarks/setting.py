@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,9 +55,17 @@ class Bench:
         """Give the amount of data to take where a full run takes `full`."""
         return full // 16 if self.quick else full
 
-    def scalar_fill(self, out: np.ndarray) -> None:
+    def scalar_fill_twofold(self, out: np.ndarray) -> None:
+        """Do as `scalar_fill`, each half on a thread of its own."""
+        half = out.size // 2
+        other = threading.Thread(target=self.scalar_fill, args=(out[half:], START + half))
+        other.start()
+        self.scalar_fill(out[:half])
+        other.join()
+
+    def scalar_fill(self, out: np.ndarray, start: int = START) -> None:
         """Fill `out` by the scalar formula, one address at a time."""
-        status = self.library.gmem_debug_scalar_fill(SEED, START, out.ctypes.data, out.size)
+        status = self.library.gmem_debug_scalar_fill(SEED, start, out.ctypes.data, out.size)
         if status:
             raise RuntimeError(f"gmem_debug_scalar_fill gave status {status}")
 

@@ -58,6 +58,9 @@ cdef object float_array(object values, str name):
 cdef object address_array(object addresses):
     array = np.asarray(addresses)
     kind = array.dtype.kind
+    if kind == "f" and not isinstance(addresses, np.ndarray):
+        # NumPy makes floats of integers on both sides of 2**63.
+        array, kind = np.asarray(addresses, dtype=object), "O"
     if kind == "i":
         negative = array < 0
         if negative.any():

@@ -42,7 +42,7 @@ cdef int check_run(uint64_t start, Py_ssize_t n) except -1:
 
 
 @cython.final
-cdef class Run:
+cdef class _Run:
     """A slice of the address space: `n` addresses `step` apart, modulo 2**64."""
     cdef uint64_t start, step
     cdef object n
@@ -62,8 +62,8 @@ cdef object bound(object value, object default, str name):
     return number
 
 
-cdef Run run_of(slice where):
-    cdef Run run = Run.__new__(Run)
+cdef _Run run_of(slice where):
+    cdef _Run run = _Run.__new__(_Run)
     try:
         step = 1 if where.step is None else operator.index(where.step)
     except TypeError:
@@ -80,7 +80,8 @@ cdef Run run_of(slice where):
             raise OutOfRangeError("slice start 2**64 is no address: a backward slice begins below")
         run.n = max(0, -((bound(where.stop, -1, "stop") - start) // -step))
     run.start = start % CELLS
-    run.step = step % CELLS
+    # A step of 2**64 and more reaches one cell at most, and must not become 0.
+    run.step = step % CELLS if run.n > 1 else 1
     return run
 
 
@@ -220,7 +221,7 @@ cdef class GMemContext:
     def __getitem__(self, where):
         if not isinstance(where, slice):
             return libgmemx.gmem_fetch(self.ptr, address_of(where))
-        cdef Run run = run_of(where)
+        cdef _Run run = run_of(where)
         out = new_array(run.n)
         cdef double[::1] cells = out
         if cells.shape[0]:
@@ -231,7 +232,7 @@ cdef class GMemContext:
         if not isinstance(where, slice):
             check(libgmemx.gmem_context_write(self.ptr, address_of(where), value))
             return
-        cdef Run run = run_of(where)
+        cdef _Run run = run_of(where)
         array = float_array(value, "values")
         if array.ndim == 0:
             fill_run(self, run, array[()])
@@ -256,7 +257,7 @@ cdef class GMemContext:
         if not isinstance(where, slice):
             check(libgmemx.gmem_context_erase(self.ptr, address_of(where)))
             return
-        cdef Run run = run_of(where)
+        cdef _Run run = run_of(where)
         if run.n == CELLS:
             self.clear()
         elif run.step == 1 or run.step == <uint64_t> -1:
@@ -480,9 +481,9 @@ cdef int read_run(
     return 0
 
 
-cdef int fill_run(GMemContext context, Run run, double value) except -1:
-    if run.n > 2**60 - 1:
-        raise OutOfMemoryError(f"{run.n} written cells are more than memory can hold")
+cdef int fill_run(GMemContext context, _Run run, double value) except -1:
+    # A written cell takes 8 bytes and more: what cannot be had is refused before the first.
+    new_array(run.n)
     cdef size_t done = 0, part, n = run.n
     while done < n:
         part = min(PATIENCE, n - done)
@@ -501,7 +502,7 @@ cdef int erase_run(GMemContext context, uint64_t start, uint64_t n) except -1:
     return 0
 
 
-cdef int erase_strided(GMemContext context, Run run) except -1:
+cdef int erase_strided(GMemContext context, _Run run) except -1:
     # Only written cells can be erased, so what is written bounds the work.
     addresses, _ = context.overlay()
     back = run.step > 2**63

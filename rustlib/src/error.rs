@@ -15,8 +15,9 @@ pub enum Error {
     OutOfRange(String),
     #[error("{0}")]
     Overflow(String),
-    #[error("out of memory: {0}")]
-    OutOfMemory(String),
+    /// Its text is static: there may be no memory to make one.
+    #[error("{0}")]
+    OutOfMemory(&'static str),
     #[error("{0}")]
     NotFound(String),
     #[error("{0}")]

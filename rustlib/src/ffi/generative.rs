@@ -440,7 +440,7 @@ fn boxed<T>(value: T) -> Result<*mut T> {
     // SAFETY: the layout has a size above zero.
     let room = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
     if room.is_null() {
-        return Err(Error::OutOfMemory(format!("{} bytes for a handle", size_of::<T>())));
+        return Err(Error::OutOfMemory("out of memory: no room for a handle"));
     }
     // SAFETY: room for one T, aligned for it, which `free` gives back as a Box.
     unsafe { room.write(value) };

@@ -147,7 +147,7 @@ mod tests {
         let io = |kind| Error::Io { what: "there".into(), source: io::Error::from(kind) };
         for (error, status) in [
             (Error::NullArgument("out"), Status::NullArgument),
-            (Error::OutOfMemory("a page".into()), Status::NoMemory),
+            (Error::OutOfMemory("no room"), Status::NoMemory),
             (io(io::ErrorKind::NotFound), Status::FileNotFound),
             (io(io::ErrorKind::PermissionDenied), Status::Permission),
             (io(io::ErrorKind::BrokenPipe), Status::Io),

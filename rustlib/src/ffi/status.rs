@@ -1,5 +1,6 @@
 //! Status codes and the text that goes with them.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -86,29 +87,38 @@ impl From<&Error> for Status {
     }
 }
 
-#[derive(Default)]
 struct Last {
-    text: CString,
+    text: Cow<'static, CStr>,
     errno: i32,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = RefCell::default();
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: Cow::Borrowed(c""), errno: 0 }) };
 }
 
 /// Keeps the text and errno of a failure for this thread.
 pub fn remember(text: &str, errno: i32) {
-    // A NUL inside would cut the text short; none of ours has one, others' might.
-    let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
-    LAST.with_borrow_mut(|last| *last = Last { text, errno });
+    let mut bytes = Vec::new();
+    let text = match bytes.try_reserve_exact(text.len() + 1) {
+        Ok(()) => {
+            // A NUL inside would cut the text short; none of ours has one, others' might.
+            bytes.extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+            Cow::Owned(CString::new(bytes).unwrap_or_default())
+        }
+        Err(_) => Cow::Borrowed(c"out of memory"),
+    };
+    // A thread that is ending may have no place left to keep it.
+    let _ = LAST.try_with(|last| *last.borrow_mut() = Last { text, errno });
 }
 
 pub fn remember_error(error: &Error) -> Status {
-    let errno = match error {
-        Error::Io { source, .. } => source.raw_os_error().unwrap_or(0),
-        _ => 0,
-    };
-    remember(&error.to_string(), errno);
+    match error {
+        Error::OutOfMemory(text) => remember(text, 0),
+        Error::Io { source, .. } => {
+            remember(&error.to_string(), source.raw_os_error().unwrap_or(0));
+        }
+        _ => remember(&error.to_string(), 0),
+    }
     Status::from(error)
 }
 

@@ -55,7 +55,7 @@ pub struct Snapshot {
 }
 
 fn no_memory() -> Error {
-    Error::OutOfMemory("the overlay could not grow; the cells already written are kept".into())
+    Error::OutOfMemory("out of memory: the overlay could not grow, what was written is kept")
 }
 
 #[inline]
@@ -83,6 +83,17 @@ impl Overlay {
         if self.is_empty() { None } else { self.map.get() }
     }
 
+    /// The map, made if need be.
+    #[inline]
+    fn map(&self) -> Result<&Map> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        // The map's own shards cannot be refused politely, so ask for more than they take.
+        Vec::<u8>::new().try_reserve_exact(1 << 18).map_err(|_| no_memory())?;
+        Ok(self.map.get_or_init(Map::default))
+    }
+
     /// Calls `read` with the page, under its lock, if it has written cells.
     #[inline]
     fn read<R>(map: &Map, page: u64, read: impl FnOnce(&Page) -> R) -> Option<R> {
@@ -94,7 +105,7 @@ impl Overlay {
     /// Calls `change` with the page, new or not, under its lock.
     #[inline]
     fn change(&self, page: u64, change: impl FnOnce(&mut Page) -> Result<usize>) -> Result<()> {
-        let map = self.map.get_or_init(Map::default);
+        let map = self.map()?;
         let hash = hash(page);
         let mut shard = map.shards()[map.determine_shard(hash as usize)].write();
         let added = match shard.get_mut(hash, |entry| entry.0 == page) {
@@ -204,22 +215,22 @@ impl Overlay {
             });
             return;
         }
-        let present: Vec<u64> = map.iter().map(|entry| *entry.key()).collect();
-        for page in present {
+        map.retain(|page, cells| {
             let first = page * PAGE as u64;
             let inside = (0..PAGE as u64)
                 .filter(|slot| (first + slot).wrapping_sub(start) < length)
                 .fold(0, |mask, slot| mask | 1 << slot);
             if inside != 0 {
-                self.erase_in(map, page, inside);
+                self.cells.fetch_sub(cells.erase(inside), Ordering::AcqRel);
             }
-        }
+            !cells.is_empty()
+        });
     }
 
     pub fn clear(&self) {
         let Some(map) = self.written() else { return };
-        let mut shards: Vec<_> = map.shards().iter().map(|shard| shard.write()).collect();
-        for shard in &mut shards {
+        for shard in map.shards() {
+            let mut shard = shard.write();
             let cells: usize = shard.drain().map(|entry| entry.1.get().len()).sum();
             shard.shrink_to(0, hash_of);
             self.cells.fetch_sub(cells, Ordering::AcqRel);
@@ -231,7 +242,9 @@ impl Overlay {
         let copy = Overlay::default();
         let Some(map) = self.written() else { return Ok(copy) };
         // Every lock at once makes it one moment; writers hold only one, so this ends.
-        let shards: Vec<_> = map.shards().iter().map(|shard| shard.read()).collect();
+        let mut shards = Vec::new();
+        shards.try_reserve_exact(map.shards().len()).map_err(|_| no_memory())?;
+        shards.extend(map.shards().iter().map(|shard| shard.read()));
         for shard in &shards {
             // SAFETY: the guard outlives the iteration, and nothing changes the table.
             for entry in unsafe { shard.iter() } {
@@ -254,7 +267,7 @@ impl Overlay {
             .try_reserve_exact(map.len())
             .and_then(|()| snapshot.addresses.try_reserve_exact(total))
             .and_then(|()| snapshot.values.try_reserve_exact(total));
-        reserved.map_err(|_| Error::OutOfMemory(format!("a copy of {total} written cells")))?;
+        reserved.map_err(|_| Error::OutOfMemory("out of memory: no room to copy the overlay"))?;
         pages.extend(map);
         pages.sort_unstable_by_key(|&(page, _)| page);
         for (page, cells) in pages {

@@ -122,6 +122,6 @@ impl Page {
         let grown = if wanted > 16 { PAGE } else { wanted.next_power_of_two() };
         self.cells
             .try_grow(grown)
-            .map_err(|_| Error::OutOfMemory("a page of the overlay could not grow".into()))
+            .map_err(|_| Error::OutOfMemory("out of memory: a page of the overlay could not grow"))
     }
 }

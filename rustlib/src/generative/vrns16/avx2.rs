@@ -229,7 +229,7 @@ pub unsafe fn groups<const STREAM: bool>(
         order(6),
         order(7),
     );
-    let vectors = s >> 2 & 3;
+    let vectors = (s % GROUP) >> 2;
     for g in 0..groups {
         let j = ((first + g) * GROUP) ^ (s & !(GROUP - 1));
         let mut acc = [_mm256_setzero_si256(); GROUP / 4];

@@ -1,0 +1,49 @@
+"""Fixtures shared by every test file."""
+
+import native
+import os
+
+import pytest
+from hypothesis import settings
+from oracles import GENERATORS
+
+import gmemx
+
+# Examples differ a hundredfold in size, so a deadline each would only make noise.
+settings.register_profile("gmemx", deadline=None, max_examples=100, print_blob=True)
+settings.load_profile("gmemx")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_checkout(tmp_path_factory):
+    """Run elsewhere: a child process would import the checkout's unbuilt package."""
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(params=GENERATORS)
+def generator(request):
+    """The name of each generator in turn."""
+    return request.param
+
+
+@pytest.fixture
+def context(generator):
+    """A fresh context of each generator in turn."""
+    return gmemx.GMemContext(0x1337_BEEF_CAFE_BABE, generator=generator)
+
+
+@pytest.fixture(params=["auto", "portable"])
+def cpu_path(request):
+    """Each CPU path in turn; "auto" is AVX2 where the CPU has it. Restored afterwards."""
+    gmemx.set_cpu_path(request.param)
+    yield gmemx.cpu_path()
+    gmemx.set_cpu_path("auto")
+
+
+@pytest.fixture(scope="session")
+def library():
+    """The shared library through ctypes, with the types of every function declared."""
+    return native.load()

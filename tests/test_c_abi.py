@@ -1,0 +1,131 @@
+"""gmemx.h and the library keep their word to C: a real program is compiled, linked and run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import native
+import pytest
+
+import gmemx
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "c" / "contract.c"
+HEADER = Path(gmemx.get_include()) / "gmemx.h"
+LIBRARY_DIR = gmemx.get_library_dir()
+STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+LINK = [f"-L{LIBRARY_DIR}", "-lgmemx", f"-Wl,-rpath,{LIBRARY_DIR}", "-lm"]
+
+
+def declared():
+    """The functions that the header declares."""
+    code = re.sub(r"//[^\n]*|/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
+    return set(re.findall(r"\b(gmem_\w+)\s*\(", code))
+
+
+def compile_and_run(command, program):
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([str(program)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_the_contract_in_c(tmp_path):
+    """Every function, NULL, failures that leave out_* alone, and a panic that is survived."""
+    compiler = os.environ.get("CC", "cc").split()
+    program = tmp_path / "contract"
+    done = compile_and_run(
+        [
+            *compiler,
+            "-std=c11",
+            *STRICT,
+            f"-I{gmemx.get_include()}",
+            str(SOURCE),
+            *LINK,
+            "-o",
+            str(program),
+        ],
+        program,
+    )
+    assert done.stdout.endswith("the contract holds\n")
+
+
+def test_the_contract_calls_every_function():
+    """A function added to the header is added to the program."""
+    called = set(re.findall(r"\b(gmem_\w+)\s*\(", SOURCE.read_text()))
+    assert declared() - called == set()
+
+
+def test_ctypes_declarations_are_of_real_functions():
+    """What the other tests call through ctypes is in the header."""
+    assert set(native.SIGNATURES) <= declared()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+def test_the_header_in_cpp(tmp_path):
+    """C++ takes the header as it is, and links the functions under their C names."""
+    source, program = tmp_path / "use.cpp", tmp_path / "use"
+    source.write_text(
+        '#include "gmemx.h"\n'
+        '#include "gmemx.h"\n'
+        "int main() {\n"
+        "    gmem_context *context = gmem_context_new(42);\n"
+        "    const double value = gmem_fetch(context, 0);\n"
+        "    const gmem_status status = gmem_context_write(context, 1, value);\n"
+        "    gmem_context_free(context);\n"
+        "    return status == GMEM_STATUS_OK && value == 0.07779688409536653 ? 0 : 1;\n"
+        "}\n"
+    )
+    compile_and_run(
+        [
+            "c++",
+            "-std=c++11",
+            *STRICT,
+            f"-I{gmemx.get_include()}",
+            str(source),
+            *LINK,
+            "-o",
+            str(program),
+        ],
+        program,
+    )
+
+
+@pytest.mark.parametrize("standard", ["c99", "c11"])
+def test_the_header_alone(tmp_path, standard):
+    """It includes all it needs."""
+    source = tmp_path / "alone.c"
+    source.write_text('#include "gmemx.h"\nint nothing;\n')
+    compiler = os.environ.get("CC", "cc").split()
+    built = subprocess.run(
+        [
+            *compiler,
+            f"-std={standard}",
+            *STRICT,
+            f"-I{gmemx.get_include()}",
+            "-c",
+            str(source),
+            "-o",
+            str(tmp_path / "alone.o"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks GNU nm for ELF symbols")
+def test_the_library_exports_what_the_header_declares():
+    """All of it, and nothing else: no symbol of Rust or of a dependency leaks out."""
+    listing = subprocess.run(
+        ["nm", "-D", "--defined-only", str(gmemx.library_path())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exported = {line.split()[-1] for line in listing.stdout.splitlines()}
+    assert exported == declared()

@@ -1,0 +1,190 @@
+"""What the documentation shows is run: docstrings, README's snippets and commands."""
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gmemx
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "generative.md").read_text(encoding="utf-8")
+
+# Not modules: the command's entry point, and the shared library, which has a module's suffix.
+NOT_IMPORTED = {"gmemx.__main__", "gmemx.libgmemx"}
+MODULES = ["gmemx"] + [
+    found.name
+    for found in pkgutil.walk_packages(gmemx.__path__, "gmemx.")
+    if found.name not in NOT_IMPORTED
+]
+
+# Which file of examples/ README prints under each heading, in order.
+PRINTED = [
+    ("python", "quickstart.py"),
+    ("cython", "cython/walk.pyx"),
+    ("python", "cython/setup.py"),
+    ("c", "c/cells.c"),
+    ("python", "ctypes_bridge.py"),
+]
+
+needs_shell = pytest.mark.skipif(os.name != "posix", reason="the commands are for a POSIX shell")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def numbers(text):
+    """All numbers that a program printed."""
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+@pytest.fixture
+def readme_command(tmp_path):
+    """Runs the one shell block of README that has `line` in it, on a copy of examples/."""
+    shutil.copytree(
+        ROOT / "examples",
+        tmp_path / "examples",
+        ignore=shutil.ignore_patterns("build", "*.so", "walk.c", "cells"),
+    )
+    # `python` and `gmemx` are this environment's, whatever its folders are called.
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, arguments in {"python": "", "gmemx": "-m gmemx"}.items():
+        script = commands / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        script.chmod(0o755)
+
+    def run(line):
+        (block,) = (block for block in blocks(README, "sh") if line in block)
+        done = subprocess.run(
+            ["sh", "-eu", "-c", block],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+# ---- docstrings ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("method", ["fetch", "fetch_into", "fetch_many", "write_many", "fork"])
+def test_doctest_sees_the_compiled_methods(method):
+    tests = doctest.DocTestFinder().find(importlib.import_module("gmemx.generative"))
+    found = {test.name for test in tests if test.examples}
+    assert f"gmemx.generative.GMemContext.{method}" in found
+
+
+# ---- README -------------------------------------------------------------------
+
+
+def test_readme_prints_the_examples():
+    for language in ("python", "cython", "c"):
+        files = [path for kind, path in PRINTED if kind == language]
+        texts = [(ROOT / "examples" / path).read_text(encoding="utf-8") for path in files]
+        assert blocks(README, language) == texts, files
+
+
+def test_readme_links_lead_somewhere():
+    for page in (ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@needs_shell
+def test_readme_import(readme_command):
+    context = gmemx.GMemContext(42)
+    first, last, mean, stored, written, generated, largest = numbers(
+        readme_command("quickstart.py")
+    )
+    assert (first, last) == (context[0], context[2**64 - 1])
+    assert mean == pytest.approx(0.5, abs=0.01)
+    assert stored == 1 + 100 + 3
+    assert (written, generated) == (-1.5, context[7])
+    assert 0.99 < largest <= 1.0
+
+
+@needs_shell
+def test_readme_cimport(readme_command):
+    context = gmemx.GMemContext(42)
+    address = 0
+    for _ in range(1_000_000):
+        address += 1 + int(1000 * context[address])
+    assert readme_command("build_ext").split()[-1] == str(address)
+
+
+@needs_shell
+def test_readme_c(readme_command):
+    first, cell, count = numbers(readme_command("cc cells.c"))
+    assert (first, cell, count) == (gmemx.GMemContext(42)[0], -1.5, 1)
+
+
+@needs_shell
+def test_readme_ctypes(readme_command):
+    assert numbers(readme_command("ctypes_bridge.py")) == [gmemx.GMemContext(42)[0], -1.5]
+
+
+@needs_shell
+def test_readme_command_line(readme_command):
+    output = readme_command("gmemx fetch").splitlines()
+    context = gmemx.GMemContext(0x1337)
+    for line, address in zip(output[:4], range(0xBEEFCACE, 0xBEEFCACE + 4), strict=True):
+        shown, value = line.split()
+        assert int(shown, 16) == address
+        assert float(value) == context[address]
+
+
+# ---- the guide ----------------------------------------------------------------
+
+
+def test_guide_examples():
+    examples = doctest.DocTestParser().get_doctest(GUIDE, {}, "docs/generative.md", None, 0)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0
+
+
+# ---- the stubs ----------------------------------------------------------------
+
+
+def defined_in(body):
+    """Names that a stub's statements define, without the private ones."""
+    names = set()
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if not name.startswith("_") or name == "__version__"}
+
+
+@pytest.mark.parametrize("name", ["generative", "runtime", "status"])
+def test_stubs_tell_of_everything(name):
+    module = importlib.import_module(f"gmemx.{name}")
+    stub = ast.parse((ROOT / "gmemx" / f"{name}.pyi").read_text(encoding="utf-8"))
+    for defined in defined_in(stub.body):
+        assert hasattr(module, defined), defined
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef):
+            public = {name for name in vars(getattr(module, node.name)) if name[0] != "_"}
+            assert defined_in(node.body) == public
