@@ -1,8 +1,8 @@
 """Fixtures shared by every test file."""
 
-import native
 import os
 
+import native
 import pytest
 from hypothesis import settings
 from oracles import GENERATORS

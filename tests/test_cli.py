@@ -217,6 +217,7 @@ def test_benchmark_runs_and_reports(tmp_path):
     assert len(rows) == len(result["rows"])
     assert set(rows) | set(result["skipped"]) == {
         *("bulk_scalar", "bulk_pcg64", "bulk_sfc64", "bulk_philox", "bulk_two_threads"),
+        "control",
         *("bulk_portable", "philox_philox", "fetch_many", "single_ctypes", "single_python"),
         *("overlaid", "write_contiguous", "write_one_in_ten", "write_scattered"),
         *("context_time", "context_bytes"),

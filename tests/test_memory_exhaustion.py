@@ -50,11 +50,16 @@ def usable():
     limit(96)
 
 
+def fill_until_refused():
+    for start in range(100, 2**26, 2**18):
+        context[start : start + 2**18] = 1.0
+
+
 attempt("read", lambda: context[0 : 2**26])
 usable()
 attempt("fetch_many", lambda: context.fetch_many(np.broadcast_to(np.uint64(5), 2**25)))
 usable()
-attempt("fill", lambda: context.__setitem__(slice(100, 2**26), 1.0))
+attempt("fill", fill_until_refused)
 usable()
 attempt("huge fill", lambda: context.__setitem__(slice(100, 2**50), 1.0))
 usable()
