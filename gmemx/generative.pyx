@@ -1,6 +1,5 @@
 """Generative memory: a virtual array of 2**64 cells that is computed, not stored."""
 
-cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
@@ -9,6 +8,7 @@ from gmemx cimport libgmemx
 from gmemx._buffers cimport (
     Floats, address_array, address_of, float_array, shown, thread_count, writable_floats,
 )
+from gmemx._slices cimport Run, run_of
 from gmemx.status cimport check
 
 import operator
@@ -39,50 +39,6 @@ cdef int check_run(uint64_t start, Py_ssize_t n) except -1:
     if n > 0 and start + <uint64_t> n - 1 < start:
         raise OutOfRangeError(f"{n} cells from address {start} on would leave [0, 2**64)")
     return 0
-
-
-@cython.final
-cdef class _Run:
-    """A slice of the address space: `n` addresses `step` apart, modulo 2**64."""
-    cdef uint64_t start, step
-    cdef object n
-
-
-cdef object bound(object value, object default, str name):
-    if value is None:
-        return default
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"slice {name} must be an integer or None, not {type(value).__name__}"
-        ) from None
-    if not 0 <= number <= CELLS:
-        raise OutOfRangeError(f"slice {name} {shown(number)} is outside [0, 2**64]")
-    return number
-
-
-cdef _Run run_of(slice where):
-    cdef _Run run = _Run.__new__(_Run)
-    try:
-        step = 1 if where.step is None else operator.index(where.step)
-    except TypeError:
-        raise TypeError(
-            f"slice step must be an integer or None, not {type(where.step).__name__}"
-        ) from None
-    if step == 0:
-        raise InvalidArgumentError("slice step must not be zero")
-    start = bound(where.start, 0 if step > 0 else CELLS - 1, "start")
-    if step > 0:
-        run.n = max(0, -((start - bound(where.stop, CELLS, "stop")) // step))
-    else:
-        if start == CELLS:
-            raise OutOfRangeError("slice start 2**64 is no address: a backward slice begins below")
-        run.n = max(0, -((bound(where.stop, -1, "stop") - start) // -step))
-    run.start = start % CELLS
-    # A step of 2**64 and more reaches one cell at most, and must not become 0.
-    run.step = step % CELLS if run.n > 1 else 1
-    return run
 
 
 cdef object new_array(object n):
@@ -221,7 +177,7 @@ cdef class GMemContext:
     def __getitem__(self, where):
         if not isinstance(where, slice):
             return libgmemx.gmem_fetch(self.ptr, address_of(where))
-        cdef _Run run = run_of(where)
+        cdef Run run = run_of(where)
         out = new_array(run.n)
         cdef double[::1] cells = out
         if cells.shape[0]:
@@ -232,7 +188,7 @@ cdef class GMemContext:
         if not isinstance(where, slice):
             check(libgmemx.gmem_context_write(self.ptr, address_of(where), value))
             return
-        cdef _Run run = run_of(where)
+        cdef Run run = run_of(where)
         array = float_array(value, "values")
         if array.ndim == 0:
             fill_run(self, run, array[()])
@@ -257,7 +213,7 @@ cdef class GMemContext:
         if not isinstance(where, slice):
             check(libgmemx.gmem_context_erase(self.ptr, address_of(where)))
             return
-        cdef _Run run = run_of(where)
+        cdef Run run = run_of(where)
         if run.n == CELLS:
             self.clear()
         elif run.step == 1 or run.step == <uint64_t> -1:
@@ -481,7 +437,7 @@ cdef int read_run(
     return 0
 
 
-cdef int fill_run(GMemContext context, _Run run, double value) except -1:
+cdef int fill_run(GMemContext context, Run run, double value) except -1:
     # A written cell takes 8 bytes and more: what cannot be had is refused before the first.
     new_array(run.n)
     cdef size_t done = 0, part, n = run.n
@@ -502,7 +458,7 @@ cdef int erase_run(GMemContext context, uint64_t start, uint64_t n) except -1:
     return 0
 
 
-cdef int erase_strided(GMemContext context, _Run run) except -1:
+cdef int erase_strided(GMemContext context, Run run) except -1:
     # Only written cells can be erased, so what is written bounds the work.
     addresses, _ = context.overlay()
     back = run.step > 2**63
