@@ -20,6 +20,11 @@ pub fn resolve(threads: usize) -> usize {
     }
 }
 
+/// How many of `threads` threads `cells` cells are worth: at least one.
+pub fn worth(threads: usize, cells: usize) -> usize {
+    resolve(threads).min(cells / WORTH_A_THREAD).max(1)
+}
+
 /// Calls `work(offset, piece)` for consecutive pieces of `out`, on up to
 /// `threads` threads. Pieces start at multiples of a large power of two, so
 /// kernels that like aligned blocks keep them.
@@ -28,14 +33,12 @@ pub fn for_each_piece<T: Send>(
     threads: usize,
     work: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let threads = resolve(threads).min(out.len() / WORTH_A_THREAD);
-    if threads <= 1 {
+    let threads = worth(threads, out.len());
+    if threads == 1 {
         return work(0, out);
     }
-    // Two pieces a thread, so that a core that is held up holds up less; larger
-    // ones than that keep the kernels' tiles whole.
-    let piece = (out.len() / (threads * 2)).next_power_of_two().max(WORTH_A_THREAD);
-    let piece = piece.min(out.len().div_ceil(threads));
+    // Several pieces a thread, so that a core that is held up holds up less.
+    let piece = (out.len() / (threads * 8)).next_power_of_two().max(WORTH_A_THREAD / 4);
     let queue = Mutex::new(out.chunks_mut(piece).enumerate());
     let drain = || {
         loop {

@@ -65,7 +65,7 @@ proptest! {
     fn bulk_is_the_formula(seed in address(), start in address(), n in 0usize..3000, shift in 0usize..5) {
         on_every_path(|path| {
             let mut out = vec![f64::NAN; n + shift];
-            vrns16::fill(seed, start, &mut out[shift..]);
+            vrns16::fill(seed, start, &mut out[shift..], 1);
             for (j, &value) in out[shift..].iter().enumerate() {
                 let at = start.wrapping_add(j as u64);
                 assert!(same_bits(value, formula(seed, at)), "{path} {seed:#x} {at:#x}");
@@ -87,7 +87,7 @@ proptest! {
     #[test]
     fn philox_in_bulk_is_cell_by_cell(seed in any::<u64>(), start in address(), n in 0usize..200) {
         let mut out = vec![f64::NAN; n];
-        philox::fill(seed, start, &mut out);
+        philox::fill(seed, start, &mut out, 1);
         for (j, &value) in out.iter().enumerate() {
             assert!(same_bits(value, philox::value(seed, start.wrapping_add(j as u64))));
         }
@@ -117,7 +117,7 @@ fn long_runs_are_the_formula() {
         (0xA5, u64::MAX - (1 << 20) + 3, 3),
     ] {
         on_every_path(|path| {
-            for threads in [1, 3] {
+            for threads in [1, 2, 3] {
                 out.fill(f64::NAN);
                 Context::new(seed, Generator::Vrns16).read(start, &mut out[shift..], threads);
                 for (j, &value) in out[shift..].iter().enumerate() {

@@ -59,10 +59,10 @@ impl Generator {
         }
     }
 
-    fn fill(self, seed: u64, start: u64, out: &mut [f64]) {
+    fn fill(self, seed: u64, start: u64, out: &mut [f64], threads: usize) {
         match self {
-            Generator::Vrns16 => vrns16::fill(seed, start, out),
-            Generator::Philox => philox::fill(seed, start, out),
+            Generator::Vrns16 => vrns16::fill(seed, start, out, threads),
+            Generator::Philox => philox::fill(seed, start, out, threads),
         }
     }
 }
@@ -109,14 +109,12 @@ impl Context {
 
     /// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
     pub fn read(&self, start: u64, out: &mut [f64], threads: usize) {
-        parallel::for_each_piece(out, threads, |offset, piece| {
-            self.read_piece(start.wrapping_add(offset as u64), piece);
-        });
-    }
-
-    fn read_piece(&self, start: u64, out: &mut [f64]) {
-        self.generator.fill(self.seed, start, out);
-        self.overlay.lay_over(start, out);
+        self.generator.fill(self.seed, start, out, threads);
+        if !self.overlay.is_empty() {
+            parallel::for_each_piece(out, threads, |offset, piece| {
+                self.overlay.lay_over(start.wrapping_add(offset as u64), piece);
+            });
+        }
     }
 
     /// `out[j]` = the cell at `start + j * step`, wrapping; a backward step is
@@ -150,10 +148,10 @@ impl Context {
         let mut cells = [0.0; BUFFER];
         let cells = &mut cells[..(out.len() - 1) * distance + 1];
         if forward {
-            self.read_piece(start, cells);
+            self.read(start, cells, 1);
             out.iter_mut().zip(cells.iter().step_by(distance)).for_each(|(out, cell)| *out = *cell);
         } else {
-            self.read_piece(start.wrapping_sub(cells.len() as u64 - 1), cells);
+            self.read(start.wrapping_sub(cells.len() as u64 - 1), cells, 1);
             let backward = cells.iter().rev().step_by(distance);
             out.iter_mut().zip(backward).for_each(|(out, cell)| *out = *cell);
         }

@@ -5,6 +5,8 @@
 //! increments its counter before use, so cells 4c to 4c+3 are the block of
 //! counter c + 1; a value is the top 53 bits of its word times 2^-53.
 
+use crate::parallel;
+
 const MULTIPLIERS: [u64; 2] = [0xD2E7_470E_E14C_6C93, 0xCA5A_8263_9512_1157];
 const WEYL: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
 const ROUNDS: usize = 10;
@@ -63,8 +65,14 @@ pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
     }
 }
 
-/// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
-pub fn fill(seed: u64, start: u64, out: &mut [f64]) {
+/// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1, on up to `threads` threads.
+pub fn fill(seed: u64, start: u64, out: &mut [f64], threads: usize) {
+    parallel::for_each_piece(out, threads, |offset, piece| {
+        fill_piece(seed, start.wrapping_add(offset as u64), piece);
+    });
+}
+
+fn fill_piece(seed: u64, start: u64, out: &mut [f64]) {
     let mut address = start;
     let mut rest = out;
     while !rest.is_empty() {

@@ -81,10 +81,10 @@ pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
     }
 }
 
-/// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
-pub fn fill(seed: u64, start: u64, out: &mut [f64]) {
+/// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1, on up to `threads` threads.
+pub fn fill(seed: u64, start: u64, out: &mut [f64], threads: usize) {
     match tables::get() {
-        Some(tables) if out.len() >= SHORT => tables.fill(seed, start, out),
+        Some(tables) if out.len() >= SHORT => tables.fill(seed, start, out, threads),
         // Short, or no 8 MB to be had: slower, and right all the same.
         _ => {
             for (j, slot) in out.iter_mut().enumerate() {

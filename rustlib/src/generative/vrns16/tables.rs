@@ -10,11 +10,13 @@
 //! slices (`STRIDE` is near the mean of the primes), which then stay in the
 //! first-level cache.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{PRIMES, fmix64, to_f64};
-use crate::cpu;
+use crate::{cpu, parallel};
 
 /// Cells the kernels make at a time.
 pub const GROUP: usize = 16;
@@ -26,6 +28,10 @@ const TILE: usize = 128;
 const STRIDE: usize = 511 * TILE;
 /// Cells of the aligned regions in which tiles are formed.
 const REGION: usize = 1 << 20;
+/// Shares of a region that threads take one by one. Sharing out tiles rather than
+/// addresses keeps every tile whole, and a core that is held up holds up the others
+/// for one share, some 0.1 ms.
+const SHARES: usize = 16;
 /// Cells from which on stores go around the caches: more than those hold.
 const STREAM_FROM: usize = 1 << 17;
 
@@ -78,7 +84,7 @@ impl Tables {
     }
 
     /// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
-    pub fn fill(&self, seed: u64, start: u64, out: &mut [f64]) {
+    pub fn fill(&self, seed: u64, start: u64, out: &mut [f64], threads: usize) {
         let head = (start.wrapping_neg() as usize % GROUP).min(out.len());
         let (head, rest) = out.split_at_mut(head);
         let (body, tail) = rest.split_at_mut(rest.len() / GROUP * GROUP);
@@ -88,17 +94,38 @@ impl Tables {
         self.part_of_group(seed, tail_start, tail);
 
         let stream = body.len() >= STREAM_FROM && body.as_ptr().addr().is_multiple_of(16);
-        match (cpu::path(), stream) {
+        let finish = || {
             #[cfg(target_arch = "x86_64")]
-            (cpu::Path::Avx2, true) => {
-                self.body(seed, body_start, body, super::avx2::groups::<true>);
+            if stream {
                 super::avx2::end_of_streaming();
             }
+        };
+        let kernel: Kernel = match (cpu::path(), stream) {
             #[cfg(target_arch = "x86_64")]
-            (cpu::Path::Avx2, false) => {
-                self.body(seed, body_start, body, super::avx2::groups::<false>);
-            }
-            _ => self.body(seed, body_start, body, portable_groups),
+            (cpu::Path::Avx2, true) => super::avx2::groups::<true>,
+            #[cfg(target_arch = "x86_64")]
+            (cpu::Path::Avx2, false) => super::avx2::groups::<false>,
+            _ => portable_groups,
+        };
+        let body =
+            Body { seed, start: body_start, length: body.len(), out: body.as_mut_ptr(), kernel };
+        let threads = parallel::worth(threads, body.length);
+        if threads == 1 && body.length < REGION / 4 {
+            self.in_order(&body, 0..body.length);
+            finish();
+        } else {
+            let shares = body.regions() * SHARES;
+            let taken = AtomicUsize::new(0);
+            parallel::run(threads, |_| {
+                loop {
+                    let i = taken.fetch_add(1, Ordering::Relaxed);
+                    if i >= shares {
+                        break;
+                    }
+                    self.share(&body, i / SHARES, i % SHARES);
+                }
+                finish();
+            });
         }
     }
 
@@ -109,66 +136,60 @@ impl Tables {
         }
     }
 
-    /// Whole groups from a group's boundary on.
-    fn body(&self, seed: u64, start: u64, out: &mut [f64], kernel: Kernel) {
-        let mut start = start;
-        let mut out = out;
-        while !out.is_empty() {
-            let to_boundary = REGION - start as usize % REGION;
-            let (piece, rest) = out.split_at_mut(to_boundary.min(out.len()));
-            let length = piece.len() as u64;
-            if piece.len() >= REGION / 4 {
-                self.region(seed, start, piece, kernel);
-            } else {
-                self.in_order(seed, start, piece, kernel);
-            }
-            start = start.wrapping_add(length);
-            out = rest;
+    /// One of the `SHARES` shares of what lies in one region. Shares are disjoint,
+    /// so threads may take them in any order.
+    fn share(&self, body: &Body, region: usize, share: usize) {
+        let run = body.run(region);
+        if run.len() < REGION / 4 {
+            let length = run.len().div_ceil(SHARES).next_multiple_of(BLOCK);
+            let from = (run.start + share * length).min(run.end);
+            return self.in_order(body, from..(from + length).min(run.end));
         }
+        // Blocks that stick out at either end are made in order.
+        let head = run.start + body.address(run.start).wrapping_neg() as usize % TILE;
+        let tail = run.end - body.address(run.end) as usize % TILE;
+        match share {
+            0 => self.in_order(body, run.start..head),
+            1 => self.in_order(body, tail..run.end),
+            _ => {}
+        }
+        let tiles = (STRIDE / TILE).div_ceil(SHARES);
+        let tiles = share * tiles..((share + 1) * tiles).min(STRIDE / TILE);
+        self.tiles(body, head..tail, tiles);
     }
 
     /// Block by block in address order: for runs too short for tiles.
-    fn in_order(&self, seed: u64, start: u64, out: &mut [f64], kernel: Kernel) {
-        let mut address = start;
-        let mut done = 0;
-        while done < out.len() {
+    fn in_order(&self, body: &Body, run: Range<usize>) {
+        let mut at = run.start;
+        while at < run.end {
+            let address = body.address(at);
             let within = address as usize % BLOCK;
-            let cells = (BLOCK - within).min(out.len() - done);
-            let x = (address ^ seed) & !(BLOCK as u64 - 1);
-            let block = self.block(residues(x), seed as usize % BLOCK);
-            // SAFETY: `within` and `cells` are multiples of GROUP that stay in
-            // the block; `out` has `cells` more from `done` on, aligned as `fill` saw.
-            unsafe {
-                let target = out.as_mut_ptr().add(done);
-                kernel(&block, within / GROUP, cells / GROUP, target);
-            }
-            address = address.wrapping_add(cells as u64);
-            done += cells;
+            let cells = (BLOCK - within).min(run.end - at);
+            let x = (address ^ body.seed) & !(BLOCK as u64 - 1);
+            let block = self.block(residues(x), body.seed as usize % BLOCK);
+            // SAFETY: `within` and `cells` are multiples of GROUP that stay in the
+            // block; the body has `cells` more from `at` on, aligned as `fill` saw.
+            unsafe { (body.kernel)(&block, within / GROUP, cells / GROUP, body.out.add(at)) };
+            at += cells;
         }
     }
 
-    /// Tile by tile, for a run that lies in one aligned region and fills much of it.
-    fn region(&self, seed: u64, start: u64, out: &mut [f64], kernel: Kernel) {
-        // Blocks that stick out at either end are made in order.
-        let head = start.wrapping_neg() as usize % TILE;
-        let (head, rest) = out.split_at_mut(head.min(out.len()));
-        let (body, tail) = rest.split_at_mut(rest.len() / TILE * TILE);
-        let body_start = start.wrapping_add(head.len() as u64);
-        self.in_order(seed, start, head, kernel);
-        self.in_order(seed, body_start.wrapping_add(body.len() as u64), tail, kernel);
-
-        let first = body_start as usize % REGION;
-        let x = (start ^ seed) & !(REGION as u64 - 1);
-        let flip = (seed as usize % REGION) & !(TILE - 1);
-        for tile in (0..STRIDE).step_by(TILE) {
-            let mut r = residues(x.wrapping_add(tile as u64));
-            for offset in (tile..REGION).step_by(STRIDE) {
+    /// Some tiles of a run of whole blocks that lies in one aligned region.
+    fn tiles(&self, body: &Body, run: Range<usize>, tiles: Range<usize>) {
+        let start = body.address(run.start);
+        let first = start as usize % REGION;
+        let x = (start ^ body.seed) & !(REGION as u64 - 1);
+        let flip = (body.seed as usize % REGION) & !(TILE - 1);
+        for tile in tiles {
+            let mut r = residues(x.wrapping_add((tile * TILE) as u64));
+            for offset in (tile * TILE..REGION).step_by(STRIDE) {
                 let at = (offset ^ flip).wrapping_sub(first);
-                if at < body.len() {
-                    let block = self.block(r, seed as usize % TILE);
-                    // SAFETY: `at` is a multiple of TILE below the body's length,
+                if at < run.len() {
+                    let block = self.block(r, body.seed as usize % TILE);
+                    let out = body.out.wrapping_add(run.start + at);
+                    // SAFETY: `at` is a multiple of TILE below the run's length,
                     // which is one too, so a whole block fits.
-                    unsafe { kernel(&block, 0, TILE / GROUP, body.as_mut_ptr().add(at)) };
+                    unsafe { (body.kernel)(&block, 0, TILE / GROUP, out) };
                 }
                 advance(&mut r);
             }
@@ -203,6 +224,36 @@ fn advance(r: &mut [u32; 16]) {
     for (r, p) in r.iter_mut().zip(PRIMES) {
         let v = *r + (STRIDE as u64 % p) as u32;
         *r = v.min(v.wrapping_sub(p as u32));
+    }
+}
+
+/// Whole groups of cells to be made.
+struct Body {
+    seed: u64,
+    start: u64,
+    length: usize,
+    out: *mut f64,
+    kernel: Kernel,
+}
+
+// SAFETY: `out` is written through disjoint shares only, while `fill` borrows it.
+unsafe impl Sync for Body {}
+
+impl Body {
+    fn address(&self, at: usize) -> u64 {
+        self.start.wrapping_add(at as u64)
+    }
+
+    /// How many aligned regions the cells touch.
+    fn regions(&self) -> usize {
+        (self.start as usize % REGION + self.length).div_ceil(REGION)
+    }
+
+    /// Where the cells of the region of that number lie.
+    fn run(&self, region: usize) -> Range<usize> {
+        let before = self.start as usize % REGION;
+        let from = (region * REGION).saturating_sub(before);
+        from..((region + 1) * REGION - before).min(self.length)
     }
 }
 
