@@ -186,8 +186,10 @@ def writing(bench: Bench) -> None:
         write()
         same(held["context"].fetch_many(addresses), values, f"write_many, {name}")
         ways = [
-            Way("write_many", n, write, before=fresh),
-            Way("dict in a loop", n, fill_dict, before=lambda: held.pop("dict", None)),
+            Way("write_many", n, write, before=fresh, repeat=False),
+            Way(
+                "dict in a loop", n, fill_dict, repeat=False, before=lambda: held.pop("dict", None)
+            ),
         ]
         rates = measure(ways, bench.rounds)
         marked = name != "scattered"

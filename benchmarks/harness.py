@@ -12,6 +12,11 @@ from dataclasses import asdict, dataclass
 HEAD = ("row", "ours", "other", "ratio", "mark", "")
 
 
+SAMPLE = 0.05
+"""Seconds of calls in one sample, so that what a rival left in the caches, and the
+waking of a core, weigh the same for all."""
+
+
 def nothing() -> None:
     """Do nothing: the default for what comes before and after."""
 
@@ -29,7 +34,9 @@ class Way:
     call : callable
         What is timed.
     before, after : callable
-        Run around each call, untimed.
+        Run around each sample, untimed.
+    repeat : bool
+        Whether calls may follow each other without `before` and `after` between them.
     """
 
     name: str
@@ -37,6 +44,7 @@ class Way:
     call: Callable[[], object]
     before: Callable[[], object] = nothing
     after: Callable[[], object] = nothing
+    repeat: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ def measure(ways: Sequence[Way], rounds: int) -> dict[str, float]:
     ways : sequence of Way
         The rivals; each is first called once unmeasured.
     rounds : int
-        How often each is timed.
+        How many samples of each are timed; a sample is as many calls as fill
+        `SAMPLE` seconds, at least one.
 
     Returns
     -------
@@ -98,15 +107,19 @@ def measure(ways: Sequence[Way], rounds: int) -> dict[str, float]:
         Median rate in cells per second, by name.
     """
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
+    calls = {way.name: 1 for way in ways}
     for number in range(rounds + 1):
         for way in ways:
             way.before()
             began = time.perf_counter()
-            way.call()
-            taken = time.perf_counter() - began
+            for _ in range(calls[way.name]):
+                way.call()
+            taken = (time.perf_counter() - began) / calls[way.name]
             way.after()
             if number:
                 seconds[way.name].append(taken)
+            elif way.repeat:
+                calls[way.name] = max(1, round(SAMPLE / taken))
     return {way.name: way.cells / statistics.median(seconds[way.name]) for way in ways}
 
 

@@ -5,6 +5,9 @@ upper half of its bits, and in the lower half the same round mixed with the
 address. A value from two rounds, or from another cell, does not check.
 """
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -311,3 +314,24 @@ def test_the_first_bulk_reads_may_race(library):
 
     for values in together(*[work] * 8):
         assert (values == expected).all()
+
+
+FORK = """
+import os
+import gmemx
+
+context = gmemx.GMemContext(5)
+expected = context[0 : 1 << 20].tobytes()  # the parent's workers exist from here on
+for generation in range(3):
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        break
+    assert gmemx.GMemContext(5)[0 : 1 << 20].tobytes() == expected
+assert context[0 : 1 << 20].tobytes() == expected
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_workers_of_its_own():
+    """A child that waited for its parent's threads would never end."""
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)
