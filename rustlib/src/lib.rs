@@ -4,13 +4,15 @@
 //!
 //! * [`ffi`]: handles, status codes, the panic guard. No logic.
 //! * [`generative`]: a virtual array of 2^64 cells that is computed, not stored.
+//! * [`tensor`]: a typed view over memory of any kind, and what is computed on it.
 //! * [`cpu`]: which instruction set the kernels use; [`parallel`]: how bulk work is split.
 //! * [`error`]: the one error type.
 //!
-//! A kind never imports `ffi`, and kinds do not know each other.
+//! A kind never imports `ffi`, and kinds know each other only through [`tensor::View`].
 
 pub mod cpu;
 pub mod error;
 pub mod ffi;
 pub mod generative;
 pub mod parallel;
+pub mod tensor;

@@ -4,12 +4,14 @@
 mod overlay;
 mod page;
 pub mod philox;
+pub mod reduce;
 pub mod vrns16;
 
 use std::sync::Mutex;
 
 use overlay::Overlay;
 pub use overlay::Snapshot;
+pub use reduce::{Fold, Folding};
 use vrns16::fmix64;
 
 use crate::error::{Error, Result};

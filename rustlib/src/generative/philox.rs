@@ -98,3 +98,18 @@ fn fill_piece(seed: u64, start: u64, out: &mut [f64]) {
         rest = &mut rest[cells..];
     }
 }
+
+/// Makes whole blocks of `N` cells from `start` on, in order, and gives each to `each`
+/// with its number.
+pub fn visit<const N: usize>(
+    seed: u64,
+    start: u64,
+    blocks: usize,
+    mut each: impl FnMut(usize, &mut [f64; N]),
+) {
+    let mut cells = [0.0; N];
+    for i in 0..blocks {
+        fill_piece(seed, start.wrapping_add((i * N) as u64), &mut cells);
+        each(i, &mut cells);
+    }
+}

@@ -93,3 +93,23 @@ pub fn fill(seed: u64, start: u64, out: &mut [f64], threads: usize) {
         }
     }
 }
+
+/// Cells of the blocks that [`visit`] makes; a run of them must lie within [`REGION`]
+/// aligned cells.
+pub use tables::{REGION, TILE};
+
+/// Makes `blocks` whole blocks of [`TILE`] cells from `start` on, in the order that is
+/// fastest, and gives each to `each` with its number. `start` is a multiple of `TILE`.
+pub fn visit(seed: u64, start: u64, blocks: usize, mut each: impl FnMut(usize, &mut [f64; TILE])) {
+    match tables::get() {
+        // For fewer, most of the tiles are empty.
+        Some(tables) if blocks >= REGION / TILE / 4 => tables.visit(seed, start, blocks, each),
+        _ => {
+            let mut cells = [0.0; TILE];
+            for i in 0..blocks {
+                fill(seed, start.wrapping_add((i * TILE) as u64), &mut cells, 1);
+                each(i, &mut cells);
+            }
+        }
+    }
+}

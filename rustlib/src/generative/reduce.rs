@@ -1,0 +1,217 @@
+//! Sum, mean, minimum and maximum of a run of cells, which are folded as they are
+//! made and never stored.
+//!
+//! The run is cut where addresses are multiples of [`TILE`], and what the pieces come
+//! to is combined in pairs, pairs of pairs and so on, first within each [`REGION`] and
+//! then over these. So the order of additions depends on the run alone, whichever
+//! thread makes a piece, and in whichever order.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::vrns16::{REGION, TILE};
+use super::{Context, Generator, philox, vrns16};
+use crate::error::{Error, Result};
+use crate::tensor::reduce::float::across;
+use crate::tensor::reduce::fold::Tree;
+use crate::{cpu, parallel};
+
+/// What a run of cells is reduced to. The numbers are part of the C ABI and never
+/// reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Fold {
+    Sum = 0,
+    Mean = 1,
+    Min = 2,
+    Max = 3,
+}
+
+/// Regions whose results are waiting to be combined at any time.
+const BATCH: usize = 64;
+
+impl Fold {
+    pub const ALL: [Fold; 4] = [Fold::Sum, Fold::Mean, Fold::Min, Fold::Max];
+
+    /// The fold of that number in the C ABI.
+    pub fn from_code(code: i32) -> Result<Fold> {
+        usize::try_from(code)
+            .ok()
+            .and_then(|code| Self::ALL.get(code).copied())
+            .ok_or_else(|| Error::InvalidArgument(format!("no reduction has the number {code}")))
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Fold::Sum => "sum",
+            Fold::Mean => "mean",
+            Fold::Min => "min",
+            Fold::Max => "max",
+        }
+    }
+
+    /// Two results as one; NaN stays NaN.
+    fn combine(self, a: f64, b: f64) -> f64 {
+        match self {
+            Fold::Sum | Fold::Mean => a + b,
+            _ if a.is_nan() || b.is_nan() => f64::NAN,
+            Fold::Min => a.min(b),
+            Fold::Max => a.max(b),
+        }
+    }
+}
+
+/// A reduction under way: what is left of the run, and what came of it so far. It may
+/// be carried on in steps of any size, by any number of threads; the result has the
+/// same bits.
+pub struct Folding {
+    op: Fold,
+    cells: u64,
+    at: u64,
+    left: u64,
+    tree: Tree<f64>,
+}
+
+impl Folding {
+    /// The reduction of `n` cells from `start` on, wrapping past 2^64 - 1.
+    pub fn new(op: Fold, start: u64, n: u64) -> Result<Folding> {
+        if n == 0 && matches!(op, Fold::Min | Fold::Max) {
+            return Err(Error::InvalidArgument(format!("{} of no cells", op.name())));
+        }
+        Ok(Folding { op, cells: n, at: start, left: n, tree: Tree::new() })
+    }
+
+    /// How many cells are still to be taken in.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The result, once nothing is left.
+    pub fn finish(&self) -> f64 {
+        debug_assert!(self.left == 0, "cells are left");
+        let all = self.tree.finish(|a, b| self.op.combine(a, b)).unwrap_or(0.0);
+        let result = if self.op == Fold::Mean { all / self.cells as f64 } else { all };
+        // One NaN for all: which one arithmetic makes is the CPU's choice.
+        if result.is_nan() { f64::NAN } else { result }
+    }
+}
+
+impl Context {
+    /// Reduces `n` cells from `start` on, wrapping past 2^64 - 1, on up to `threads`
+    /// threads.
+    pub fn reduce(&self, op: Fold, start: u64, n: u64, threads: usize) -> Result<f64> {
+        let mut folding = Folding::new(op, start, n)?;
+        while folding.left() > 0 {
+            self.carry_on(&mut folding, u64::MAX, threads);
+        }
+        Ok(folding.finish())
+    }
+
+    /// Takes about `cells` more cells in, at least one aligned region of 2^20 and at
+    /// most what is left: a caller who looks out for a signal calls this for as many
+    /// as take a moment.
+    pub fn carry_on(&self, folding: &mut Folding, cells: u64, threads: usize) {
+        let op = folding.op;
+        let mut wanted = cells.max(1);
+        while folding.left > 0 && wanted > 0 {
+            let before = folding.at % REGION as u64;
+            let regions = folding.left.min(wanted).saturating_add(before).div_ceil(REGION as u64);
+            let regions = regions.min(BATCH as u64) as usize;
+            let length = ((regions * REGION) as u64 - before).min(folding.left);
+            let part = |i: usize| {
+                let from = (i * REGION) as u64;
+                let from = from.saturating_sub(before);
+                let to = (((i + 1) * REGION) as u64 - before).min(length);
+                self.region(op, folding.at.wrapping_add(from), (to - from) as usize)
+            };
+            let threads = parallel::worth(threads, length as usize).min(regions);
+            let results: Vec<Mutex<f64>> = (0..regions).map(|_| Mutex::new(0.0)).collect();
+            let taken = AtomicUsize::new(0);
+            parallel::run(threads, |_| {
+                loop {
+                    let i = taken.fetch_add(1, Ordering::Relaxed);
+                    let Some(Ok(mut result)) = results.get(i).map(Mutex::lock) else { break };
+                    *result = part(i);
+                }
+            });
+            for result in results.into_iter().flat_map(Mutex::into_inner) {
+                folding.tree.push(0, result, |a, b| op.combine(a, b));
+            }
+            folding.at = folding.at.wrapping_add(length);
+            folding.left -= length;
+            wanted = wanted.saturating_sub(length);
+        }
+    }
+
+    /// Some cells of one aligned region.
+    fn region(&self, op: Fold, start: u64, length: usize) -> f64 {
+        let head = (start.wrapping_neg() as usize % TILE).min(length);
+        let blocks = (length - head) / TILE;
+        let tail = length - head - blocks * TILE;
+        let body = start.wrapping_add(head as u64);
+        let mut results = vec![0.0; blocks];
+        let visit = |i: usize, cells: &mut [f64; TILE]| {
+            self.overlay.lay_over(body.wrapping_add((i * TILE) as u64), cells);
+            results[i] = fold_block(op, cells);
+        };
+        match self.generator {
+            Generator::Vrns16 => vrns16::visit(self.seed, body, blocks, visit),
+            Generator::Philox => philox::visit(self.seed, body, blocks, visit),
+        }
+        let mut tree = Tree::new();
+        let end = |from: u64, count: usize| {
+            let mut cells = [0.0; TILE];
+            self.read(from, &mut cells[..count], 1);
+            cells[..count].iter().copied().reduce(|a, b| op.combine(a, b))
+        };
+        let first = end(start, head);
+        let last = end(body.wrapping_add((blocks * TILE) as u64), tail);
+        for result in first.into_iter().chain(results).chain(last) {
+            tree.push(0, result, |a, b| op.combine(a, b));
+        }
+        tree.finish(|a, b| op.combine(a, b)).unwrap_or(0.0)
+    }
+}
+
+fn fold_block(op: Fold, cells: &[f64; TILE]) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx2 {
+        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+        return unsafe { fold_block_avx2(op, cells) };
+    }
+    fold_block_body(op, cells)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn fold_block_avx2(op: Fold, cells: &[f64; TILE]) -> f64 {
+    fold_block_body(op, cells)
+}
+
+/// Sixteen lanes side by side, and then these.
+#[inline(always)]
+fn fold_block_body(op: Fold, cells: &[f64; TILE]) -> f64 {
+    let (rows, _) = cells.as_chunks::<16>();
+    if matches!(op, Fold::Sum | Fold::Mean) {
+        let mut lanes = [0.0; 16];
+        for row in rows {
+            for (lane, cell) in lanes.iter_mut().zip(row) {
+                *lane += cell;
+            }
+        }
+        return across(lanes);
+    }
+    let mut lanes = rows[0];
+    let mut nan = 0;
+    for row in rows {
+        for (lane, &cell) in lanes.iter_mut().zip(row) {
+            let better = if op == Fold::Min { cell < *lane } else { cell > *lane };
+            *lane = if better { cell } else { *lane };
+            nan |= u64::from(cell.is_nan());
+        }
+    }
+    if nan != 0 {
+        return f64::NAN;
+    }
+    lanes.into_iter().fold(lanes[0], |a, b| op.combine(a, b))
+}

@@ -1,0 +1,78 @@
+//! Reductions of cells against the cells themselves.
+
+use gmemx::cpu;
+use gmemx::generative::{Context, Fold, Folding, Generator};
+use proptest::prelude::*;
+
+fn on_every_path(mut check: impl FnMut()) {
+    for path in ["portable", "avx2"] {
+        if cpu::select(path).is_ok() {
+            check();
+        }
+    }
+    cpu::select("auto").expect("auto is always there");
+}
+
+fn check(context: &Context, start: u64, n: usize) {
+    let mut cells = vec![0.0; n];
+    context.read(start, &mut cells, 1);
+    let sum: f64 = cells.iter().sum();
+    for op in Fold::ALL {
+        let mut before: Option<u64> = None;
+        on_every_path(|| {
+            for threads in [1, 2, 4] {
+                let made = context.reduce(op, start, n as u64, threads).expect("some cells");
+                assert_eq!(*before.get_or_insert(made.to_bits()), made.to_bits());
+            }
+            let mut folding = Folding::new(op, start, n as u64).expect("some cells");
+            while folding.left() > 0 {
+                context.carry_on(&mut folding, 700_000, 2);
+            }
+            assert_eq!(before, Some(folding.finish().to_bits()));
+        });
+        let made = f64::from_bits(before.expect("a result"));
+        let wanted = match op {
+            Fold::Sum => sum,
+            Fold::Mean => sum / n as f64,
+            Fold::Min => cells.iter().copied().fold(f64::INFINITY, f64::min),
+            Fold::Max => cells.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        };
+        if cells.iter().any(|cell| cell.is_nan()) {
+            assert!(made.is_nan());
+        } else {
+            assert!((made - wanted).abs() <= wanted.abs() * 1e-11, "{op:?} {made} {wanted}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn runs_anywhere(
+        seed in any::<u64>(),
+        start in prop_oneof![any::<u64>(), (0u64..2_000_000).prop_map(|n| n.wrapping_neg())],
+        n in prop_oneof![1usize..1000, 1usize..300_000, 1_000_000usize..2_500_000],
+        nan in prop::bool::weighted(0.2),
+        philox in any::<bool>(),
+    ) {
+        let generator = if philox { Generator::Philox } else { Generator::Vrns16 };
+        let context = Context::new(seed, generator);
+        check(&context, start, n);
+        context.write(start.wrapping_add(n as u64 / 2), if nan { f64::NAN } else { -5.0 })
+            .expect("memory");
+        context.write(start.wrapping_add(n as u64 - 1), 7.0).expect("memory");
+        context.write(start.wrapping_add(n as u64), 1e9).expect("memory");
+        check(&context, start, n);
+    }
+}
+
+#[test]
+fn no_cells() {
+    let context = Context::new(1, Generator::Vrns16);
+    assert_eq!(context.reduce(Fold::Sum, 5, 0, 1).expect("a sum"), 0.0);
+    assert!(context.reduce(Fold::Mean, 5, 0, 1).expect("a mean").is_nan());
+    assert!(context.reduce(Fold::Min, 5, 0, 1).is_err());
+    assert!(context.reduce(Fold::Max, 5, 0, 1).is_err());
+    assert!(Fold::from_code(4).is_err());
+}
