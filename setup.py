@@ -76,12 +76,12 @@ def module(source):
     return Extension(
         source.removesuffix(".pyx").replace(os.sep, "."),
         [source],
-        include_dirs=["include"],
+        include_dirs=["include", "third_party"],
         libraries=["gmemx.dll" if WINDOWS else "gmemx"],
         runtime_library_dirs=RPATH,
         # Said here because CFLAGS in the environment replaces Python's own -O3.
         extra_compile_args=["/O2"] if WINDOWS else ["-O3", "-g0"],
-        depends=["include/gmemx.h"],
+        depends=["include/gmemx.h", "third_party/dlpack/dlpack.h"],
     )
 
 

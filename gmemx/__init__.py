@@ -15,17 +15,25 @@ from gmemx.errors import GmemxError
 from gmemx.generative import GMemContext
 from gmemx.paths import get_include, get_library_dir, library_path
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
+from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
 FastGMemContext = GMemContext
 
 __all__ = [
+    "DType",
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
+    "Tensor",
     "__version__",
     "cpu_path",
+    "dtype",
+    "empty",
+    "from_dlpack",
+    "full",
     "get_include",
     "get_library_dir",
     "library_path",
     "set_cpu_path",
+    "zeros",
 ]

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
 from typing import Any, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
+
+from gmemx.tensor import Tensor
 
 _Real: TypeAlias = SupportsFloat | SupportsIndex
 # NumPy declares its arrays as buffers only for Python 3.12 and later.
@@ -50,6 +53,24 @@ class GMemContext:
         values: npt.ArrayLike,
         threads: SupportsIndex | None = None,
     ) -> None: ...
+    def tensor(
+        self,
+        start: SupportsIndex,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        threads: SupportsIndex | None = None,
+    ) -> Tensor: ...
+    def sum(
+        self, start: SupportsIndex, n: SupportsIndex, threads: SupportsIndex | None = None
+    ) -> float: ...
+    def mean(
+        self, start: SupportsIndex, n: SupportsIndex, threads: SupportsIndex | None = None
+    ) -> float: ...
+    def min(
+        self, start: SupportsIndex, n: SupportsIndex, threads: SupportsIndex | None = None
+    ) -> float: ...
+    def max(
+        self, start: SupportsIndex, n: SupportsIndex, threads: SupportsIndex | None = None
+    ) -> float: ...
     def overlay(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]: ...
     def clear(self) -> None: ...
     def fork(self) -> GMemContext: ...

@@ -65,12 +65,102 @@ typedef int32_t gmem_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// An element type. The numbers are part of the C ABI and never reused.
+enum gmem_dtype
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_DTYPE_BOOL = 0,
+  GMEM_DTYPE_INT8 = 1,
+  GMEM_DTYPE_INT16 = 2,
+  GMEM_DTYPE_INT32 = 3,
+  GMEM_DTYPE_INT64 = 4,
+  GMEM_DTYPE_UINT8 = 5,
+  GMEM_DTYPE_UINT16 = 6,
+  GMEM_DTYPE_UINT32 = 7,
+  GMEM_DTYPE_UINT64 = 8,
+  GMEM_DTYPE_FLOAT16 = 9,
+  GMEM_DTYPE_FLOAT32 = 10,
+  GMEM_DTYPE_FLOAT64 = 11,
+  GMEM_DTYPE_BFLOAT16 = 12,
+  GMEM_DTYPE_FLOAT8_E4M3 = 13,
+  GMEM_DTYPE_FLOAT8_E5M2 = 14,
+  GMEM_DTYPE_INT4 = 15,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_dtype gmem_dtype;
+#else
+typedef int32_t gmem_dtype;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What to reduce to. The numbers are part of the C ABI and never reused.
+enum gmem_reduction
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_REDUCTION_SUM = 0,
+  GMEM_REDUCTION_MEAN = 1,
+  GMEM_REDUCTION_MIN = 2,
+  GMEM_REDUCTION_MAX = 3,
+  GMEM_REDUCTION_COUNT_NONZERO = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_reduction gmem_reduction;
+#else
+typedef int32_t gmem_reduction;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// An operation of two operands. The numbers are part of the C ABI.
+enum gmem_binary
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_BINARY_ADD = 0,
+  GMEM_BINARY_MUL = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_binary gmem_binary;
+#else
+typedef int32_t gmem_binary;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A virtual array of 2^64 float64 cells. Every method may be called from any
 // thread; a read sees each cell before or after a concurrent write, never torn.
 typedef struct gmem_context gmem_context;
 
+// A reduction under way: what is left of the run, and what came of it so far. It may
+// be carried on in steps of any size, by any number of threads; the result has the
+// same bits.
+typedef struct gmem_folding gmem_folding;
+
 // A consistent copy of everything written, sorted by address.
 typedef struct gmem_overlay gmem_overlay;
+
+// A typed, n-dimensional window on memory that the caller owns. Nothing is kept of
+// it after a call.
+typedef struct {
+  // The first element; need not be aligned, and may be NULL where there is none.
+  void *data;
+  // `ndim` extents; may be NULL for `ndim` 0.
+  const int64_t *shape;
+  // `ndim` distances in bytes, which may be negative or zero; NULL for C order.
+  // Not looked at for `GMEM_DTYPE_INT4`, which is packed two to a byte in C order,
+  // the first in the low half.
+  const int64_t *strides;
+  // At most 64.
+  int32_t ndim;
+  // A `gmem_dtype`.
+  int32_t dtype;
+} gmem_view;
 
 #ifdef __cplusplus
 extern "C" {
@@ -312,6 +402,49 @@ const double *gmem_overlay_values(const gmem_overlay *overlay);
 // `overlay` is NULL or live, and not used again.
 void gmem_overlay_free(gmem_overlay *overlay);
 
+// Begins to reduce `n` cells from `start` on, wrapping past 2^64 - 1, to their sum, mean,
+// minimum or maximum (`GMEM_REDUCTION_SUM` to `GMEM_REDUCTION_MAX`). Cells are folded as
+// they are made; none is stored.
+//
+// Ownership: the caller's, to be freed once with `gmem_folding_free`.
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` for another reduction, and for the least or
+// greatest of nothing.
+//
+// Safety:
+// `out_folding` is NULL or has room for one pointer.
+gmem_status gmem_folding_new(int32_t reduction,
+                             uint64_t start,
+                             uint64_t n,
+                             gmem_folding **out_folding);
+
+// Takes about `cells` more of a context's cells into a reduction, and tells how many are
+// left. The result has the same bits for steps of any size and any number of threads;
+// `threads` 0 means one a core.
+//
+// Threads: one at a time for one reduction.
+//
+// Safety:
+// `folding` and `context` are NULL or live; `out_left` is NULL or has room for one.
+gmem_status gmem_folding_carry_on(gmem_folding *folding,
+                                  const gmem_context *context,
+                                  uint64_t cells,
+                                  size_t threads,
+                                  uint64_t *out_left);
+
+// The result of a reduction of which nothing is left.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where cells are left.
+//
+// Safety:
+// `folding` is NULL or live; `out_value` is NULL or has room for one.
+gmem_status gmem_folding_value(const gmem_folding *folding, double *out_value);
+
+// Frees a reduction. NULL is nothing.
+//
+// Safety:
+// `folding` is NULL or live, and not used again.
+void gmem_folding_free(gmem_folding *folding);
+
 // The version of the C ABI. A caller compiled against another one must not go on.
 uint32_t gmem_abi_version(void);
 
@@ -362,6 +495,141 @@ const char *gmem_last_error(void);
 //
 // Threads: each has its own.
 int32_t gmem_last_errno(void);
+
+// The name of an element type, such as "float32", valid for ever. NULL for a number
+// that is none.
+const char *gmem_dtype_name(int32_t dtype);
+
+// The bits of one element: 4 for int4. 0 for a number that is none.
+int32_t gmem_dtype_bits(int32_t dtype);
+
+// The element type of a name, long ("float32") or short ("f32").
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` for an unknown one.
+//
+// Safety:
+// `name` is NULL or a NUL-terminated string; `out_dtype` is NULL or has room for one.
+gmem_status gmem_dtype_from_name(const char *name, int32_t *out_dtype);
+
+// Allocates memory for elements, aligned to 64 bytes; zeroed where asked for.
+//
+// Ownership: the caller's, to be freed once with `gmem_memory_free`.
+// Errors: `GMEM_STATUS_NO_MEMORY`.
+//
+// Safety:
+// `out_memory` is NULL or has room for one pointer.
+gmem_status gmem_memory_new(size_t bytes, bool zeroed, void **out_memory);
+
+// Frees memory from `gmem_memory_new`. NULL is nothing.
+//
+// Safety:
+// `memory` is NULL or came from `gmem_memory_new`, and is not used again.
+void gmem_memory_free(void *memory);
+
+// Copies all elements of `source` to `target`, converting them where the types
+// differ. `source` is broadcast to the target's shape, so a view of one element fills.
+//
+// Floats round to nearest, ties to even; integers wrap; a float that an integer cannot
+// hold gives the nearest it can, NaN gives 0. `threads` 0 means one a core. The two must
+// not overlap.
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where the shapes do not fit.
+//
+// Safety:
+// Both are NULL or views of live memory; nobody else touches the target's.
+gmem_status gmem_tensor_copy(const gmem_view *source,
+                             const gmem_view *target,
+                             size_t threads);
+
+// The type in which a reduction of elements of type `dtype` gives its result: for sums
+// int64, uint64 or float64; for means float64; for counts int64; else `dtype`.
+// -1 where a number is no dtype or reduction.
+int32_t gmem_reduction_dtype(int32_t reduction, int32_t dtype);
+
+// Reduces the dimensions of `source` whose bit is set in `axes`. `target` has the other
+// dimensions, in order, and the type of `gmem_reduction_dtype`.
+//
+// Floats are accumulated in float64 and give the same bits for any number of threads;
+// integers are exact.
+// Errors: `GMEM_STATUS_OVERFLOW` where a sum does not fit; `GMEM_STATUS_INVALID_ARGUMENT`
+// for the least or greatest of nothing, and for a target that does not fit.
+//
+// Safety:
+// Both are NULL or views of live memory that do not overlap; nobody else touches the
+// target's.
+gmem_status gmem_tensor_reduce(const gmem_view *source,
+                               int32_t reduction,
+                               uint64_t axes,
+                               size_t threads,
+                               const gmem_view *target);
+
+// The index, in C order, of the first element in which two tensors of one shape differ
+// by value; -1 where none does. A NaN differs from everything, 0.0 is -0.0.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where the shapes differ.
+//
+// Safety:
+// Both are NULL or views of live memory; `out_index` is NULL or has room for one.
+gmem_status gmem_tensor_first_difference(const gmem_view *a,
+                                         const gmem_view *b,
+                                         size_t threads,
+                                         int64_t *out_index);
+
+// The CRC-32C (Castagnoli) of the elements' bytes in C order.
+//
+// Safety:
+// `tensor` is NULL or a view of live memory; `out_checksum` is NULL or has room for one.
+gmem_status gmem_tensor_crc32c(const gmem_view *tensor,
+                               size_t threads,
+                               uint32_t *out_checksum);
+
+// Adds or multiplies element by element. The operands are converted to the target's type
+// and broadcast to its shape, as NumPy has it; integers wrap.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where the shapes do not fit.
+//
+// Safety:
+// All are NULL or views of live memory; the target overlaps an operand only where it is
+// that operand; nobody else touches the target's.
+gmem_status gmem_tensor_binary(const gmem_view *a,
+                               const gmem_view *b,
+                               int32_t operation,
+                               size_t threads,
+                               const gmem_view *target);
+
+// The greater of each element and 0; a NaN stays. `target` has the type and shape of
+// `source`.
+//
+// Safety:
+// As `gmem_tensor_binary`.
+gmem_status gmem_tensor_relu(const gmem_view *source,
+                             size_t threads,
+                             const gmem_view *target);
+
+// exp(x - max) / sum over one dimension. `target` has the type, which is a float's, and
+// the shape of `source`.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` for other types, shapes that differ and a
+// dimension that is none.
+//
+// Safety:
+// As `gmem_tensor_binary`.
+gmem_status gmem_tensor_softmax(const gmem_view *source,
+                                int32_t axis,
+                                size_t threads,
+                                const gmem_view *target);
+
+// The product of two matrices, (m, k) and (k, n), converted to the target's type. Floats
+// are accumulated in float64 and rounded once; integers wrap.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where the shapes do not fit.
+//
+// Safety:
+// All are NULL or views of live memory that do not overlap; nobody else touches the
+// target's.
+gmem_status gmem_tensor_matmul(const gmem_view *a,
+                               const gmem_view *b,
+                               size_t threads,
+                               const gmem_view *target);
 
 #ifdef __cplusplus
 }  // extern "C"

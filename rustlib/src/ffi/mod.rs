@@ -8,3 +8,4 @@ mod generative;
 mod guard;
 mod runtime;
 mod status;
+mod tensor;
