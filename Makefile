@@ -16,20 +16,21 @@ tour: $(VENV)/.installed
 test: test-rust test-python
 
 test-rust: cargo
-	cargo test --release --locked --manifest-path rustlib/Cargo.toml
+	cargo test --profile fast --locked --manifest-path rustlib/Cargo.toml
 
 test-python: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/pytest
 
 lint: cargo $(VENV)/.lint
 	cargo fmt --manifest-path rustlib/Cargo.toml --check
-	cargo clippy --release --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
+	cargo clippy --profile fast --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	ci/bindings.sh --check
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/generative.py
+	$(BIN)/python benchmarks/tensor.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
 dev: cargo $(VENV)/.venv $(VENV)/.test
@@ -57,7 +58,7 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv
-	$(BIN)/pip install --quiet --group test
+	$(BIN)/pip install --quiet --group test --group peers
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.venv

@@ -1,7 +1,7 @@
 """The C ABI through ctypes, declared by hand as any foreign caller would."""
 
 import ctypes
-from ctypes import c_bool, c_char_p, c_double, c_int, c_int32, c_size_t, c_uint32, c_uint64
+from ctypes import c_bool, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64
 
 import gmemx
 
@@ -39,7 +39,36 @@ SIGNATURES = {
     "gmem_cpu_path": (c_char_p, []),
     "gmem_cpu_select": (c_int, [c_char_p]),
     "gmem_debug_fail": (c_int, [c_int32]),
+    "gmem_dtype_name": (c_char_p, [c_int32]),
+    "gmem_dtype_bits": (c_int32, [c_int32]),
+    "gmem_dtype_from_name": (c_int, [c_char_p, pointer]),
+    "gmem_memory_new": (c_int, [c_size_t, c_bool, pointer]),
+    "gmem_memory_free": (None, [pointer]),
+    "gmem_reduction_dtype": (c_int32, [c_int32, c_int32]),
+    "gmem_tensor_copy": (c_int, [pointer, pointer, c_size_t]),
+    "gmem_tensor_reduce": (c_int, [pointer, c_int32, c_uint64, c_size_t, pointer]),
+    "gmem_tensor_crc32c": (c_int, [pointer, c_size_t, pointer]),
 }
+
+
+class View(ctypes.Structure):
+    """gmem_view."""
+
+    _fields_ = (
+        ("data", pointer),
+        ("shape", ctypes.POINTER(c_int64)),
+        ("strides", ctypes.POINTER(c_int64)),
+        ("ndim", c_int32),
+        ("dtype", c_int32),
+    )
+
+
+def view_of(array, dtype):
+    """A NumPy array as a view, which does not keep it."""
+    numbers = c_int64 * array.ndim
+    return View(
+        array.ctypes.data, numbers(*array.shape), numbers(*array.strides), array.ndim, dtype
+    )
 
 
 def load():

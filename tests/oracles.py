@@ -1,8 +1,11 @@
-"""What the cells must hold, computed without gmemx: slowly, in plain Python and NumPy."""
+"""What cells and tensors must hold, computed without gmemx: slowly, in plain Python and NumPy."""
 
 import struct
 
+import hypothesis.extra.numpy as hnp
+import ml_dtypes
 import numpy as np
+from hypothesis import strategies as st
 
 MASK = 2**64 - 1
 PRIMES = (
@@ -118,3 +121,146 @@ def assert_same_bits(actual, expected):
         raise AssertionError(
             f"{wrong.size} of {a.size} cells differ, first at {i}: {a[i]:#018x}, not {b[i]:#018x}"
         )
+
+
+# ---- tensors -------------------------------------------------------------------------------
+
+INTEGERS = ("int4", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+FLOATS = ("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+DTYPES = ("bool", *INTEGERS, *FLOATS)
+# Those that NumPy has itself.
+NATIVE = ("bool", *INTEGERS[1:], "float16", "float32", "float64")
+BITS = {"bool": 8, "float8_e4m3fn": 8, "float8_e5m2": 8} | {
+    name: int(name.lstrip("abdefilnotu")) for name in (*INTEGERS, *FLOATS[:4])
+}
+
+
+def numpy_dtype(name):
+    """NumPy's dtype of that name, or ml_dtypes'; int8 for int4, to hold its values."""
+    return (
+        np.dtype(getattr(ml_dtypes, name))
+        if name in FLOATS[3:]
+        else np.dtype("int8" if name == "int4" else name)
+    )
+
+
+def limits(name):
+    """The least and the greatest value of an integer type."""
+    bits = BITS[name]
+    return (0, 2**bits - 1) if name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def bits_array(array):
+    """The bits of every element, as unsigned integers over the same memory."""
+    return array.view(f"u{array.dtype.itemsize}")
+
+
+def packed(array):
+    """The bytes of int4 values in C order: two to a byte, the first in the low half."""
+    nibbles = np.append(array.reshape(-1) & 15, 0).astype(np.uint8)
+    pairs = nibbles[: array.size + array.size % 2].reshape(-1, 2)
+    return bytearray(pairs[:, 0] | pairs[:, 1] << 4)
+
+
+def unpacked(data, shape):
+    """What `packed` made bytes of."""
+    data = np.frombuffer(data, np.uint8)
+    nibbles = np.stack([data & 15, data >> 4], axis=-1).reshape(-1)[: int(np.prod(shape))]
+    return ((nibbles ^ 8).astype(np.int8) - 8).reshape(shape)
+
+
+def converted(array, source, target):
+    """The values in another dtype: as astype where that is defined, else the nearest there is."""
+    with np.errstate(all="ignore"):
+        if target == "bool":
+            return array.astype(np.float64) != 0 if source in FLOATS else array != 0
+        if target in FLOATS:
+            return array.astype(numpy_dtype(target))
+        low, high = limits(target)
+        if source in FLOATS:
+            wide = np.nan_to_num(
+                np.trunc(array.astype(np.float64)), nan=0.0, posinf=np.inf, neginf=-np.inf
+            )
+            inside = (wide > low) & (wide < high)
+            low, high = np.array([low, high], numpy_dtype(target))
+            result = np.where(wide <= low, low, high)
+            result[inside] = wide[inside].astype(numpy_dtype(target))
+            return result
+        result = array.astype(numpy_dtype(target))
+        return (((result & 15) ^ 8) - 8).astype(np.int8) if target == "int4" else result
+
+
+def assert_same_values(actual, expected):
+    """Equality bit for bit; of NaNs only the sign counts."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    a, b = (bits_array(np.ravel(x)) for x in (actual, expected))
+    wrong = a != b
+    if expected.dtype.kind not in "biu":
+        with np.errstate(all="ignore"):
+            flat = [np.ravel(x).astype(np.float64) for x in (actual, expected)]
+        alike = np.isnan(flat[0]) & np.isnan(flat[1])
+        alike &= np.signbit(flat[0]) == np.signbit(flat[1])
+        wrong &= ~alike
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        raise AssertionError(
+            f"{wrong.sum()} of {a.size} elements differ, first at {i}: "
+            f"{actual.reshape(-1)[i]!r}, not {expected.reshape(-1)[i]!r}"
+        )
+
+
+def random_array(name, shape, seed):
+    """An array of any bits that are a value of the type: NaNs, infinities and limits among them."""
+    rng = np.random.default_rng(seed)
+    dtype = numpy_dtype(name)
+    size = int(np.prod(shape))
+    if name in ("bool", "int4"):
+        return (
+            rng.integers(*((0, 2) if name == "bool" else (-8, 8)), size)
+            .astype(dtype)
+            .reshape(shape)
+        )
+    return np.frombuffer(rng.bytes(size * dtype.itemsize), dtype).copy().reshape(shape)
+
+
+def small_array(name, shape, seed):
+    """An array of small whole numbers, whose sums and products are exact in nearly any type."""
+    low, high = (0, 2) if name == "bool" else (0, 4) if name[0] == "u" else (-3, 4)
+    values = np.random.default_rng(seed).integers(low, high, int(np.prod(shape)))
+    return values.astype(numpy_dtype(name)).reshape(shape)
+
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
+
+
+@st.composite
+def views(draw, array):
+    """A view of an array through an index and a permutation: any strides, also negative."""
+    view = array[draw(hnp.basic_indices(array.shape, allow_newaxis=True, max_dims=6))]
+    view = np.asarray(view, array.dtype)
+    return view.transpose(draw(st.permutations(range(view.ndim))))
+
+
+@st.composite
+def strided(draw, names=NATIVE, make=random_array):
+    """The name of a dtype and an array of it in any layout; int4 in C order only."""
+    name = draw(st.sampled_from(names))
+    array = make(name, draw(shapes), draw(st.integers(0, 2**32)))
+    return name, array if name == "int4" else draw(views(array))
+
+
+CRC32C = [0] * 256
+for _byte in range(256):
+    _remainder = _byte
+    for _ in range(8):
+        _remainder = _remainder >> 1 ^ (0x82F63B78 if _remainder & 1 else 0)
+    CRC32C[_byte] = _remainder
+
+
+def crc32c(data):
+    """The checksum of RFC 3720, byte by byte."""
+    crc = 0xFFFFFFFF
+    for byte in bytes(data):
+        crc = CRC32C[(crc ^ byte) & 255] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF

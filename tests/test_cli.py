@@ -10,11 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import gmemx
 from gmemx.cli import main
-from gmemx.cli.chapters import generative, generative_picture
+from gmemx.cli.chapters import (
+    CHAPTERS,
+    generative,
+    generative_picture,
+    tensor,
+    tensor_picture,
+    tensor_terrain,
+)
 from gmemx.cli.formula import vrns16
+from gmemx.cli.stage import Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -135,23 +144,23 @@ def quick_tour(tmp_path_factory):
         encoding="utf-8",
         timeout=300,
     )
-    return done, folder / "pictures" / "new" / "generative.png"
+    return done, folder / "pictures" / "new"
 
 
 def test_tour_passes_its_own_checks(quick_tour):
-    done, picture = quick_tour
+    done, pictures = quick_tour
     assert done.returncode == 0, done.stdout + done.stderr
     assert "checks hold" in done.stdout
     assert "FAILED" not in done.stdout
     assert "\x1b" not in done.stdout, "no colours where nobody looks"
     assert "M cells/s" in done.stdout
-    assert picture.is_file()
+    assert {path.name for path in pictures.iterdir()} == {f"{name}.png" for name in CHAPTERS}
 
 
 def test_tour_picture_shows_the_memory(quick_tour):
     """Every written cell is warm, every generated one cold, at the place of its address."""
-    _, path = quick_tour
-    with Image.open(path) as image:
+    _, pictures = quick_tour
+    with Image.open(pictures / "generative.png") as image:
         assert image.format == "PNG"
         assert image.size == (generative_picture.WIDTH, generative_picture.HEIGHT)
         left, top, right, bottom = generative_picture.MEMORY
@@ -167,6 +176,65 @@ def test_tour_picture_shows_the_memory(quick_tour):
     assert 1_000 < expected.sum() < expected.size / 4
     assert np.array_equal(warm, expected)
     assert memory[~warm].std(axis=0).max() > 10, "generated cells differ from each other"
+
+
+def test_tour_picture_shows_the_dtypes(quick_tour):
+    """Each map has the colours of the heights as its dtype rounds them."""
+    _, pictures = quick_tour
+    with Image.open(pictures / "tensor.png") as image:
+        assert image.format == "PNG"
+        assert image.size == (tensor_picture.WIDTH, tensor_picture.HEIGHT)
+        drawn = np.asarray(image.convert("RGB"))
+
+    side, top = tensor_picture.SIDE, tensor_picture.MAP_TOP
+    assert side * tensor_picture.STEP == tensor.SIDE
+    maps = {
+        name: drawn[top : top + side, left : left + side]
+        for name, left in zip(tensor_picture.SHOWN, tensor_picture.LEFTS, strict=True)
+    }
+    context = gmemx.GMemContext(42)
+    heights = tensor_terrain.terrain(context, tensor.START, tensor.SIDE).numpy()[::4, ::4]
+    scale = (tensor_picture.HEIGHTS, tensor_picture.COLOURS)
+    for name, rounded in (("float32", heights.astype(np.float32)), ("int4", np.trunc(heights))):
+        assert np.array_equal(maps[name], tensor_picture.coloured(rounded, *scale)), name
+    colours = [len(np.unique(maps[name].reshape(-1, 3), axis=0)) for name in tensor_picture.SHOWN]
+    assert colours[-1] == 15, "int4 from -7 to 7"
+    assert colours[-1] < colours[-2] < colours[-3] < colours[0]
+
+
+def test_terrain_is_of_the_cells():
+    """On the lines of all grids a height is the weighted sum of cells, stretched."""
+    context, side = gmemx.GMemContext(7), 96
+    heights = tensor_terrain.terrain(context, 1000, side)
+    assert heights.shape == (side, side)
+    assert (heights.min(), heights.max()) == (-7.5, 7.5)
+    # Every grid has lines at thirds of the side.
+    raw = np.zeros((3, 3))
+    start = 1000
+    for octave, cells in enumerate(tensor_terrain.OCTAVES):
+        for i in range(3):
+            for j in range(3):
+                place = start + i * (cells // 3) * (cells + 1) + j * (cells // 3)
+                raw[i, j] += 0.5**octave * context[place]
+        start += (cells + 1) ** 2
+    found = heights.numpy()[::32, ::32]
+    scale = (found[0, 0] - found[2, 2]) / (raw[0, 0] - raw[2, 2])
+    assert scale > 0
+    np.testing.assert_allclose(found - found[0, 0], scale * (raw - raw[0, 0]), atol=1e-12)
+
+
+def test_tensor_chapter_without_other_libraries(tmp_path, monkeypatch, capsys):
+    """What is not installed is said in one line, and everything else is shown."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    stage = Stage(Console(markup=False, highlight=False), tmp_path, quick=True, seed=42)
+    tensor.run(stage)
+    said = capsys.readouterr().out
+    assert "Not installed, so left out here: torch, pyarrow.\n" in said
+    assert all(check.ok for check in stage.checks)
+    names = [check.name for check in stage.checks]
+    assert "written through NumPy, seen by gmemx, Python" in names
+    assert stage.pictures == [tmp_path / "tensor.png"]
 
 
 def test_tour_fails_where_a_check_does(tmp_path, monkeypatch, capsys):
@@ -201,9 +269,28 @@ def test_a_missing_extra_is_one_sentence(module, tmp_path):
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_benchmark_runs_and_reports(tmp_path):
+SUMS = ("float32", "float64", "float16", "bfloat16", "int32", "uint8")
+BENCHMARKS = {
+    "generative": {
+        *("bulk_scalar", "bulk_pcg64", "bulk_sfc64", "bulk_philox", "bulk_two_threads"),
+        "control",
+        *("bulk_portable", "philox_philox", "fetch_many", "single_ctypes", "single_python"),
+        *("overlaid", "write_contiguous", "write_one_in_ten", "write_scattered"),
+        *("context_time", "context_bytes"),
+    },
+    "tensor": {
+        *("memoryview", "asarray", "from_dlpack", "dlpack", "dlpack_versioned", "slice", "create"),
+        *("pickle_numpy", "pickle", "pickle_strided", "fused", "fused_one"),
+        *(f"sum_{name}{what}" for name in SUMS for what in ("", "_one")),
+        *(f"read_{name}_{threads}" for name in SUMS for threads in (1, 2)),
+    },
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_runs_and_reports(name, tmp_path):
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "generative.py", "--quick", "--json", "-"],
+        [sys.executable, ROOT / "benchmarks" / f"{name}.py", "--quick", "--json", "-"],
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
@@ -215,13 +302,7 @@ def test_benchmark_runs_and_reports(tmp_path):
     assert result["quick"] is True
     rows = {row["key"]: row for row in result["rows"]}
     assert len(rows) == len(result["rows"])
-    assert set(rows) | set(result["skipped"]) == {
-        *("bulk_scalar", "bulk_pcg64", "bulk_sfc64", "bulk_philox", "bulk_two_threads"),
-        "control",
-        *("bulk_portable", "philox_philox", "fetch_many", "single_ctypes", "single_python"),
-        *("overlaid", "write_contiguous", "write_one_in_ten", "write_scattered"),
-        *("context_time", "context_bytes"),
-    }
+    assert set(rows) | set(result["skipped"]) == BENCHMARKS[name]
     for row in rows.values():
         assert row["ours_value"] > 0
         assert row["ratio"] > 0

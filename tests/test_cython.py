@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from oracles import assert_same_bits
 
 import gmemx
-from gmemx import GMemContext
+from gmemx import GMemContext, Tensor
 
 HERE = Path(__file__).parent / "cython"
 CELLS = 2**64
@@ -21,9 +22,9 @@ CELLS = 2**64
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """A folder outside the checkout, with both extensions built in it."""
+    """A folder outside the checkout, with the extensions built in it."""
     folder = tmp_path_factory.mktemp("downstream")
-    for name in ("downstream.pyx", "downstream_direct.pyx", "build_downstream.py"):
+    for name in ("downstream.pyx", "downstream_direct.pyx", "tensors.pyx", "build_downstream.py"):
         shutil.copy(HERE / name, folder)
     built = subprocess.run(
         [sys.executable, "build_downstream.py"], cwd=folder, capture_output=True, text=True
@@ -50,6 +51,12 @@ def downstream(build):
 def direct(build):
     """The extension that calls C."""
     return load(build, "downstream_direct")
+
+
+@pytest.fixture(scope="module")
+def tensors(build):
+    """The extension that cimports Tensor."""
+    return load(build, "tensors")
 
 
 @pytest.mark.parametrize("start", [0, 2**40 - 500, 2**63, CELLS - 1000])
@@ -149,3 +156,137 @@ def test_there_is_one_library(direct):
     finally:
         gmemx.set_cpu_path("auto")
     assert direct.cpu_path() == gmemx.cpu_path()
+
+
+# ---- tensors -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", oracles.DTYPES)
+def test_what_nogil_code_is_told(tensors, name):
+    """The c_ methods say what the properties say."""
+    tensor = gmemx.zeros((3, 4), name)
+    views = [tensor, tensor.share_readonly(), tensor.reshape(1, 12, 1), gmemx.zeros((0, 5), name)]
+    views += [] if name == "int4" else [tensor.T, tensor[::-1, 1::2], tensor[2, 3:]]
+    for view in views:
+        *told, address = tensors.description(view)
+        assert told == [
+            view.dtype.code, view.shape, view.strides, view.size, view.nbytes, view.readonly,
+            view.is_contiguous,
+        ]  # fmt: skip
+        if view.size:
+            assert address == np.asarray(view).__array_interface__["data"][0]
+        assert tensors.view_size(view) == (sum(view.shape), view.dtype.code)
+
+
+@pytest.mark.parametrize("name", ["float64", "int32", "uint8"])
+def test_a_loop_over_pointer_shape_and_strides(tensors, name):
+    """Any layout, without Python and without a copy."""
+    array = np.arange(7 * 9).reshape(7, 9).astype(name)
+    tensor = Tensor.from_buffer(array)
+    for view in (tensor, tensor.T, tensor[::-2, 1:], tensor[:, ::-1], tensor[3:3]):
+        assert tensors.total(view) == view.sum()
+    with pytest.raises(ValueError, match="matrix"):
+        tensors.total(tensor[0])
+
+
+def test_a_loop_over_a_tensor_that_writes(tensors):
+    """Seen from Python; read-only and closed tensors refuse."""
+    tensor = Tensor([1.0, -2.0, 3.5], "float32")
+    tensors.negate(tensor)
+    assert tensor.tolist() == [-1.0, 2.0, -3.5]
+    with pytest.raises(ValueError, match="read-only"):
+        tensors.negate(tensor.share_readonly())
+    tensor.close()
+    for work in (tensors.negate, tensors.live, tensors.closes_while_pinned):
+        with pytest.raises(ValueError, match="closed"):
+            work(tensor)
+
+
+def test_a_pinned_tensor_is_not_closed(tensors):
+    """Its pointers stay good until it is unpinned."""
+    tensor = gmemx.zeros(3)
+    assert "cannot be closed" in tensors.closes_while_pinned(tensor)
+    tensor.close()
+
+
+def test_tensors_made_by_an_extension(tensors):
+    """With memory of their own, and over that of others, which their keeper keeps."""
+    ramp, zeros = tensors.ramp(5)
+    assert ramp.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert (zeros.dtype, zeros.tolist()) == ("int4", [0] * 5)
+    with pytest.raises(ValueError, match="address space"):
+        tensors.ramp(2**61)
+
+    class Keeper:
+        """Whatever frees the memory."""
+
+    keeper, data = Keeper(), bytearray(range(6))
+    gone = weakref.ref(keeper)
+    tensor = tensors.columns(keeper, data, 2, False)
+    del keeper
+    assert tensor.tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert tensor.owner is gone()
+    tensor[1, 0] = 9
+    assert data[1] == 9
+    assert tensors.columns(None, data, 2, True).readonly
+    row = tensor[0]
+    del tensor
+    assert gone() is not None
+    del row
+    assert gone() is None
+
+
+def test_operands_of_an_extension(tensors):
+    """A tensor is taken as it is, numbers and data become one."""
+    tensor = gmemx.zeros(3)
+    assert tensors.operand(tensor) is tensor
+    assert tensors.operand(5).dtype == "int64"
+    assert tensors.operand([1.5, 2.5]).tolist() == [1.5, 2.5]
+
+
+def test_typed_memoryviews(tensors):
+    """double[:, :] of any layout, const float[::1] of read-only memory, no copies."""
+    tensor = gmemx.full((4, 6), 2.0)
+    tensors.scale(tensor, 3.0)
+    tensors.scale(tensor.T[::2, ::-1], 0.5)
+    assert tensor[:, ::2] == gmemx.full((4, 3), 3.0)
+    assert tensor[:, 1::2] == gmemx.full((4, 3), 6.0)
+    tensor.close()
+
+    vector = Tensor(range(5), "float32")
+    assert tensors.dot(vector, vector.share_readonly()) == 30.0
+    assert tensors.dot(vector[1:3], vector[3:]) == 11.0
+    assert tensors.corner(Tensor(np.arange(24).reshape(2, 3, 4))) == 23
+
+
+def test_typed_memoryviews_refuse_what_does_not_fit(tensors):
+    """Other dtypes, other numbers of dimensions, gaps and read-only memory."""
+    with pytest.raises(ValueError, match="dtype"):
+        tensors.scale(gmemx.zeros((2, 2), "float32"), 1.0)
+    with pytest.raises(ValueError, match="dimensions"):
+        tensors.scale(gmemx.zeros(4), 1.0)
+    with pytest.raises(BufferError, match="read-only"):
+        tensors.scale(gmemx.zeros((2, 2)).share_readonly(), 1.0)
+    with pytest.raises((ValueError, BufferError), match="contiguous"):
+        tensors.dot(gmemx.zeros(6, "float32")[::2], gmemx.zeros(3, "float32"))
+    with pytest.raises(ValueError, match="dtype"):
+        tensors.dot(gmemx.zeros(2, "bfloat16"), gmemx.zeros(2, "bfloat16"))
+    for wrong in (None, "tensor", np.zeros((2, 2))):
+        with pytest.raises(TypeError):
+            tensors.total(wrong)
+
+
+def test_loops_over_one_tensor_on_several_threads(tensors):
+    """Without the GIL, each on rows of its own."""
+    tensor = gmemx.full((4, 50_000), 1.0, "float32")
+
+    def work(lane):
+        for _ in range(11):
+            tensors.negate(tensor[lane])
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tensor.min() == tensor.max() == -1.0

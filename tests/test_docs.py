@@ -17,7 +17,9 @@ import gmemx
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "generative.md").read_text(encoding="utf-8")
+# interop.md is tables, which test_interop.py holds against what it finds.
+GUIDES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "interop.md"})
+TENSOR = (ROOT / "docs" / "tensor.md").read_text(encoding="utf-8")
 
 # Not modules: the command's entry point, and the shared library, which has a module's suffix.
 NOT_IMPORTED = {"gmemx.__main__", "gmemx.libgmemx"}
@@ -54,7 +56,7 @@ def readme_command(tmp_path):
     shutil.copytree(
         ROOT / "examples",
         tmp_path / "examples",
-        ignore=shutil.ignore_patterns("build", "*.so", "walk.c", "cells"),
+        ignore=shutil.ignore_patterns("build", "*.so", "walk.c", "energy.c", "cells", "tensor"),
     )
     # `python` and `gmemx` are this environment's, whatever its folders are called.
     commands = tmp_path / "bin"
@@ -65,7 +67,7 @@ def readme_command(tmp_path):
         script.chmod(0o755)
 
     def run(line):
-        (block,) = (block for block in blocks(README, "sh") if line in block)
+        (block,) = (block for block in blocks(README + TENSOR, "sh") if line in block)
         done = subprocess.run(
             ["sh", "-eu", "-c", block],
             cwd=tmp_path,
@@ -106,6 +108,11 @@ def test_readme_prints_the_examples():
         assert blocks(README, language) == texts, files
 
 
+def test_the_guide_to_tensors_prints_the_examples():
+    for language, path in (("cython", "cython/energy.pyx"), ("c", "c/tensor.c")):
+        assert blocks(TENSOR, language) == [(ROOT / "examples" / path).read_text(encoding="utf-8")]
+
+
 def test_readme_links_lead_somewhere():
     for page in (ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
@@ -135,6 +142,44 @@ def test_readme_cimport(readme_command):
 
 
 @needs_shell
+def test_tensor_cimport(readme_command, tmp_path):
+    readme_command("build_ext")
+    source = "import gmemx, energy; print(energy.energy(gmemx.full((3, 4), 2.0)))"
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=tmp_path / "examples" / "cython",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "48.0\n", done.stderr
+
+
+@needs_shell
+def test_tensor_c(readme_command):
+    assert readme_command("examples/c/tensor.c") == "5 7 9, 0x40c0 is 6.0\n"
+
+
+def test_tensor_example(tmp_path):
+    """What examples/tensor.py prints is what NumPy makes of the same cells."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "tensor.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    cells = gmemx.GMemContext(42)[0 : 480 * 640].reshape(480, 640)
+    cells[0, 0] = 5.0
+    assert lines[:3] == ["5.0 5.0", f"(320, 100) {320 * 100}", "000000000000000000ff8000"]
+    cells[100:200, ::-2] = 0.0
+    whole, half, mean, *_ = numbers(lines[3])
+    assert (whole, half) == (cells.nbytes, cells.nbytes / 4)
+    assert mean == pytest.approx(cells.mean(), rel=1e-5)
+    assert lines[4:] == ["True True", "500000.0"]
+
+
+@needs_shell
 def test_readme_c(readme_command):
     first, cell, count = numbers(readme_command("cc cells.c"))
     assert (first, cell, count) == (gmemx.GMemContext(42)[0], -1.5, 1)
@@ -155,11 +200,13 @@ def test_readme_command_line(readme_command):
         assert float(value) == context[address]
 
 
-# ---- the guide ----------------------------------------------------------------
+# ---- the guides ---------------------------------------------------------------
 
 
-def test_guide_examples():
-    examples = doctest.DocTestParser().get_doctest(GUIDE, {}, "docs/generative.md", None, 0)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_guide_examples(page):
+    text = page.read_text(encoding="utf-8")
+    examples = doctest.DocTestParser().get_doctest(text, {}, page.name, None, 0)
     assert examples.examples
     assert doctest.DocTestRunner().run(examples).failed == 0
 
@@ -178,13 +225,13 @@ def defined_in(body):
     return {name for name in names if not name.startswith("_") or name == "__version__"}
 
 
-@pytest.mark.parametrize("name", ["generative", "runtime", "status"])
+@pytest.mark.parametrize("name", ["generative", "runtime", "status", "tensor"])
 def test_stubs_tell_of_everything(name):
     module = importlib.import_module(f"gmemx.{name}")
     stub = ast.parse((ROOT / "gmemx" / f"{name}.pyi").read_text(encoding="utf-8"))
     for defined in defined_in(stub.body):
         assert hasattr(module, defined), defined
     for node in stub.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             public = {name for name in vars(getattr(module, node.name)) if name[0] != "_"}
             assert defined_in(node.body) == public

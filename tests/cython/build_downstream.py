@@ -1,4 +1,4 @@
-"""Builds the two extensions in the current folder, as a project that depends on gmemx would."""
+"""Builds the extensions in the current folder, as a project that depends on gmemx would."""
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -13,6 +13,7 @@ setup(
     ext_modules=cythonize(
         [
             Extension("downstream", ["downstream.pyx"], **common),
+            Extension("tensors", ["tensors.pyx"], **common),
             Extension(
                 "downstream_direct",
                 ["downstream_direct.pyx"],
