@@ -8,7 +8,6 @@ the ratio of their medians. benchmarks/README.md says what the rows mean.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from harness import Way, as_json, compare, limit, measure, show
-from setting import SEED, START, Bench, same
+from harness import Way, compare, limit, measure
+from setting import SEED, START, Bench, run, same
 
 import gmemx
 from gmemx.cli import machine
@@ -234,32 +233,5 @@ def creation(bench: Bench) -> None:
 GROUPS = (bulk, scattered, singly, overlaid, writing, creation)
 
 
-def main() -> int:
-    """Run all groups and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="seconds, for seeing that it runs")
-    parser.add_argument("--json", metavar="FILE", help="write JSON there too; - is standard output")
-    args = parser.parse_args()
-    bench = Bench(args.quick)
-    # With the JSON on standard output, the people's table goes beside it.
-    stream = sys.stderr if args.json == "-" else sys.stdout
-    print(machine.summary(), file=stream)
-    for group in GROUPS:
-        print(f"{group.__doc__.rstrip('.')} ...", file=sys.stderr, flush=True)
-        group(bench)
-    print(f"medians of {bench.rounds} interleaved rounds\n", file=stream)
-    show(bench.rows, stream)
-    for key, reason in bench.skipped.items():
-        print(f"skipped {key}: {reason}", file=stream)
-    if args.json:
-        head = {"machine": machine.describe(), "quick": args.quick, "rounds": bench.rounds}
-        text = as_json({**head, "skipped": bench.skipped}, bench.rows)
-        if args.json == "-":
-            sys.stdout.write(text)
-        else:
-            Path(args.json).write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, GROUPS))

@@ -62,7 +62,7 @@ class Row:
     ours_value, other_value : float or None
         In `unit`.
     unit : str
-        "cells/s", where more is better, or "ns" or "bytes", where less is.
+        "cells/s" or "B/s", where more is better, or "ns" or "bytes", where less is.
     ratio : float or None
         How many times better ours is. For a row with a limit instead of a rival, how
         many times below the limit.
@@ -133,6 +133,7 @@ def compare(
     mark: float | None = None,
     aim: bool = False,
     rate_mark: float | None = None,
+    unit: str = "cells/s",
 ) -> Row:
     """Make the row that sets one measured way against another.
 
@@ -144,8 +145,8 @@ def compare(
         From `measure`.
     ours, other : str
         Keys of `rates`.
-    mark, aim, rate_mark : optional
-        See `Row`.
+    mark, aim, rate_mark, unit : optional
+        See `Row`; with "ns" the rates are calls per second.
 
     Returns
     -------
@@ -155,14 +156,15 @@ def compare(
     ratio = rates[ours] / rates[other]
     verdicts = [ratio >= mark] if mark is not None else []
     verdicts += [rates[ours] >= rate_mark] if rate_mark is not None else []
+    values = {name: 1e9 / rates[name] if unit == "ns" else rates[name] for name in (ours, other)}
     return Row(
         key=key,
         title=title,
         ours=ours,
         other=other,
-        ours_value=rates[ours],
-        other_value=rates[other],
-        unit="cells/s",
+        ours_value=values[ours],
+        other_value=values[other],
+        unit=unit,
         ratio=ratio,
         mark=mark,
         aim=aim,
@@ -195,6 +197,8 @@ def limit(key: str, title: str, ours: str, value: float, unit: str, most: float)
 
 def amount(value: float, unit: str) -> str:
     """Write a value for people: ``"312 M/s"``, ``"85 ns"``."""
+    if unit == "B/s":
+        return f"{value / 1e9:.3g} GB/s"
     if unit != "cells/s":
         return f"{value:,.0f} {unit}"
     millions = value / 1e6
@@ -210,7 +214,7 @@ def lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         verdict = {None: "", True: "ok", False: "below"}[row.ok]
         ours = f"{row.ours}: {amount(row.ours_value, row.unit)}"
         other = row.other
-        if row.other_value is not None and row.unit == "cells/s":
+        if row.other_value is not None and not row.other.startswith("limit "):
             other += f": {amount(row.other_value, row.unit)}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         table.append((row.title, ours, other, ratio, " and ".join(marks), verdict))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
+import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from harness import Row
+from harness import Row, as_json, show
 
 import gmemx
+from gmemx.cli import machine
 
 SEED = 42
 START = 1 << 40
@@ -74,3 +79,43 @@ def same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
     """Refuse to time what is wrong."""
     if not np.array_equal(found, expected):
         raise AssertionError(f"{what}: not the expected cells")
+
+
+def run(description: str, groups: Sequence[Callable[[Bench], None]]) -> int:
+    """Run groups of rows as the command line says, and print the table.
+
+    Parameters
+    ----------
+    description : str
+        The script's docstring.
+    groups : sequence of callable
+        Each adds its rows to the bench.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="seconds, for seeing that it runs")
+    parser.add_argument("--json", metavar="FILE", help="write JSON there too; - is standard output")
+    args = parser.parse_args()
+    bench = Bench(args.quick)
+    # With the JSON on standard output, the people's table goes beside it.
+    stream = sys.stderr if args.json == "-" else sys.stdout
+    print(machine.summary(), file=stream)
+    for group in groups:
+        print(f"{group.__doc__.rstrip('.')} ...", file=sys.stderr, flush=True)
+        group(bench)
+    print(f"medians of {bench.rounds} interleaved rounds\n", file=stream)
+    show(bench.rows, stream)
+    for key, reason in bench.skipped.items():
+        print(f"skipped {key}: {reason}", file=stream)
+    if args.json:
+        head = {"machine": machine.describe(), "quick": args.quick, "rounds": bench.rounds}
+        text = as_json({**head, "skipped": bench.skipped}, bench.rows)
+        if args.json == "-":
+            sys.stdout.write(text)
+        else:
+            Path(args.json).write_text(text, encoding="utf-8")
+    return 0
