@@ -3,5 +3,7 @@ from setuptools import Extension, setup
 
 import gmemx
 
-walk = Extension("walk", ["walk.pyx"], include_dirs=[gmemx.get_include()])
-setup(name="walk", ext_modules=cythonize([walk], language_level=3))
+include = [gmemx.get_include()]
+walk = Extension("walk", ["walk.pyx"], include_dirs=include)
+energy = Extension("energy", ["energy.pyx"], include_dirs=include)
+setup(name="examples", ext_modules=cythonize([walk, energy], language_level=3))
