@@ -28,7 +28,9 @@ class OnlyArray:
         self.x = x
 
     def __array__(self, dtype=None, copy=None):
-        return self.x.__array__(dtype, copy=copy)
+        # Before NumPy 2.3 None is a dtype to its own arrays: float64.
+        wanted = () if dtype is None else (dtype,)
+        return self.x.__array__(*wanted, copy=copy)
 
 
 class OldDLPack:
