@@ -25,14 +25,11 @@ def text(tensor: Tensor) -> str:
 
 def shown(tensor: Tensor) -> np.ndarray:
     """The values as an array that NumPy can print."""
-    if tensor.dtype in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-        # In the narrowest type that NumPy prints and that holds them exactly.
-        return tensor.astype("float32").numpy().astype(np.float16 if small(tensor) else np.float32)
+    # In the narrowest type that NumPy prints and that holds them exactly.
+    if tensor.dtype == "bfloat16":
+        return tensor.astype("float32").numpy()
+    if tensor.dtype in ("float8_e4m3fn", "float8_e5m2"):
+        return tensor.astype("float16").numpy()
     if tensor.dtype == "int4":
         return tensor.astype("int8").numpy()
     return tensor.numpy()
-
-
-def small(tensor: Tensor) -> bool:
-    """Whether float16, which prints fewest digits, holds the values exactly."""
-    return bool(tensor.dtype != "bfloat16")

@@ -166,6 +166,49 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
+// Begins to reduce `n` cells from `start` on, wrapping past 2^64 - 1, to their sum, mean,
+// minimum or maximum (`GMEM_REDUCTION_SUM` to `GMEM_REDUCTION_MAX`). Cells are folded as
+// they are made; none is stored.
+//
+// Ownership: the caller's, to be freed once with `gmem_folding_free`.
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` for another reduction, and for the least or
+// greatest of nothing.
+//
+// Safety:
+// `out_folding` is NULL or has room for one pointer.
+gmem_status gmem_folding_new(int32_t reduction,
+                             uint64_t start,
+                             uint64_t n,
+                             gmem_folding **out_folding);
+
+// Takes about `cells` more of a context's cells into a reduction, and tells how many are
+// left. The result has the same bits for steps of any size and any number of threads;
+// `threads` 0 means one a core.
+//
+// Threads: one at a time for one reduction.
+//
+// Safety:
+// `folding` and `context` are NULL or live; `out_left` is NULL or has room for one.
+gmem_status gmem_folding_carry_on(gmem_folding *folding,
+                                  const gmem_context *context,
+                                  uint64_t cells,
+                                  size_t threads,
+                                  uint64_t *out_left);
+
+// The result of a reduction of which nothing is left.
+//
+// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where cells are left.
+//
+// Safety:
+// `folding` is NULL or live; `out_value` is NULL or has room for one.
+gmem_status gmem_folding_value(const gmem_folding *folding, double *out_value);
+
+// Frees a reduction. NULL is nothing.
+//
+// Safety:
+// `folding` is NULL or live, and not used again.
+void gmem_folding_free(gmem_folding *folding);
+
 // Makes a context of the generator "vrns16": 2^64 cells, none of them stored.
 //
 // Ownership: the caller's, to be freed once with `gmem_context_free`.
@@ -401,49 +444,6 @@ const double *gmem_overlay_values(const gmem_overlay *overlay);
 // Safety:
 // `overlay` is NULL or live, and not used again.
 void gmem_overlay_free(gmem_overlay *overlay);
-
-// Begins to reduce `n` cells from `start` on, wrapping past 2^64 - 1, to their sum, mean,
-// minimum or maximum (`GMEM_REDUCTION_SUM` to `GMEM_REDUCTION_MAX`). Cells are folded as
-// they are made; none is stored.
-//
-// Ownership: the caller's, to be freed once with `gmem_folding_free`.
-// Errors: `GMEM_STATUS_INVALID_ARGUMENT` for another reduction, and for the least or
-// greatest of nothing.
-//
-// Safety:
-// `out_folding` is NULL or has room for one pointer.
-gmem_status gmem_folding_new(int32_t reduction,
-                             uint64_t start,
-                             uint64_t n,
-                             gmem_folding **out_folding);
-
-// Takes about `cells` more of a context's cells into a reduction, and tells how many are
-// left. The result has the same bits for steps of any size and any number of threads;
-// `threads` 0 means one a core.
-//
-// Threads: one at a time for one reduction.
-//
-// Safety:
-// `folding` and `context` are NULL or live; `out_left` is NULL or has room for one.
-gmem_status gmem_folding_carry_on(gmem_folding *folding,
-                                  const gmem_context *context,
-                                  uint64_t cells,
-                                  size_t threads,
-                                  uint64_t *out_left);
-
-// The result of a reduction of which nothing is left.
-//
-// Errors: `GMEM_STATUS_INVALID_ARGUMENT` where cells are left.
-//
-// Safety:
-// `folding` is NULL or live; `out_value` is NULL or has room for one.
-gmem_status gmem_folding_value(const gmem_folding *folding, double *out_value);
-
-// Frees a reduction. NULL is nothing.
-//
-// Safety:
-// `folding` is NULL or live, and not used again.
-void gmem_folding_free(gmem_folding *folding);
 
 // The version of the C ABI. A caller compiled against another one must not go on.
 uint32_t gmem_abi_version(void);

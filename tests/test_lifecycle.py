@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
+from leaks import growth, needs_statm
 from oracles import assert_same_bits
 
 import gmemx
@@ -176,12 +176,6 @@ def test_a_context_may_be_dropped_on_another_thread():
     assert contexts == []
 
 
-def resident():
-    """Bytes of memory in use by this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
-
-
 def make_and_drop():
     context = GMemContext(1)
     context[3] = 1.0
@@ -215,9 +209,7 @@ def fail():
             work()
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="resident size is read from /proc"
-)
+@needs_statm
 @pytest.mark.parametrize(
     ("work", "times"),
     [
@@ -230,12 +222,5 @@ def fail():
 )
 def test_nothing_leaks(work, times):
     """The resident size stays flat while contexts come and go."""
-    for _ in range(times // 4):
-        work()
-    gc.collect()
-    before = resident()
-    for _ in range(times):
-        work()
-    gc.collect()
     # The least that could be lost, a handle, has 64 bytes; an overlay or an array has hundreds.
-    assert resident() - before < max(20 * times, 1 << 20)
+    assert growth(work, times) < max(20 * times, 1 << 20)

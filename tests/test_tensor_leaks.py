@@ -1,24 +1,15 @@
 """Whatever is done with tensors, and however it fails, memory goes back."""
 
-import gc
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
+from leaks import growth, needs_statm, resident
 
 import gmemx
 from gmemx import GMemContext, Tensor
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="resident size is read from /proc"
-)
-
-
-def resident():
-    """Bytes of memory in use by this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+pytestmark = needs_statm
 
 
 def make_and_drop():
@@ -86,15 +77,8 @@ def fail(tensor=gmemx.zeros((3, 3))):  # noqa: B008
 )
 def test_nothing_leaks(work, times):
     """The resident size stays flat while tensors come and go."""
-    for _ in range(times // 4):
-        work()
-    gc.collect()
-    before = resident()
-    for _ in range(times):
-        work()
-    gc.collect()
     # The least that could be lost, a tensor, has more than 200 bytes.
-    assert resident() - before < max(50 * times, 1 << 20)
+    assert growth(work, times) < max(50 * times, 1 << 20)
 
 
 def test_large_memory_goes_back_at_once():

@@ -4,6 +4,7 @@
 //! come last and are written on success only. The doc comments of these files
 //! are the C manual: cbindgen puts them into `gmemx.h`.
 
+mod folding;
 mod generative;
 mod guard;
 mod runtime;

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use overlay::Overlay;
 pub use overlay::Snapshot;
-pub use reduce::{Fold, Folding};
+pub use reduce::Folding;
 use vrns16::fmix64;
 
 use crate::error::{Error, Result};

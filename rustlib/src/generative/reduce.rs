@@ -12,52 +12,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::vrns16::{REGION, TILE};
 use super::{Context, Generator, philox, vrns16};
 use crate::error::{Error, Result};
+use crate::tensor::Reduction;
 use crate::tensor::reduce::float::across;
 use crate::tensor::reduce::fold::Tree;
 use crate::{cpu, parallel};
 
-/// What a run of cells is reduced to. The numbers are part of the C ABI and never
-/// reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum Fold {
-    Sum = 0,
-    Mean = 1,
-    Min = 2,
-    Max = 3,
-}
-
 /// Regions whose results are waiting to be combined at any time.
 const BATCH: usize = 64;
 
-impl Fold {
-    pub const ALL: [Fold; 4] = [Fold::Sum, Fold::Mean, Fold::Min, Fold::Max];
-
-    /// The fold of that number in the C ABI.
-    pub fn from_code(code: i32) -> Result<Fold> {
-        usize::try_from(code)
-            .ok()
-            .and_then(|code| Self::ALL.get(code).copied())
-            .ok_or_else(|| Error::InvalidArgument(format!("no reduction has the number {code}")))
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Fold::Sum => "sum",
-            Fold::Mean => "mean",
-            Fold::Min => "min",
-            Fold::Max => "max",
-        }
-    }
-
-    /// Two results as one; NaN stays NaN.
-    fn combine(self, a: f64, b: f64) -> f64 {
-        match self {
-            Fold::Sum | Fold::Mean => a + b,
-            _ if a.is_nan() || b.is_nan() => f64::NAN,
-            Fold::Min => a.min(b),
-            Fold::Max => a.max(b),
-        }
+/// Two results as one; NaN stays NaN.
+fn combine(op: Reduction, a: f64, b: f64) -> f64 {
+    match op {
+        Reduction::Sum | Reduction::Mean => a + b,
+        _ if a.is_nan() || b.is_nan() => f64::NAN,
+        Reduction::Min => a.min(b),
+        _ => a.max(b),
     }
 }
 
@@ -65,7 +34,7 @@ impl Fold {
 /// be carried on in steps of any size, by any number of threads; the result has the
 /// same bits.
 pub struct Folding {
-    op: Fold,
+    op: Reduction,
     cells: u64,
     at: u64,
     left: u64,
@@ -74,8 +43,14 @@ pub struct Folding {
 
 impl Folding {
     /// The reduction of `n` cells from `start` on, wrapping past 2^64 - 1.
-    pub fn new(op: Fold, start: u64, n: u64) -> Result<Folding> {
-        if n == 0 && matches!(op, Fold::Min | Fold::Max) {
+    pub fn new(op: Reduction, start: u64, n: u64) -> Result<Folding> {
+        if op == Reduction::CountNonzero {
+            return Err(Error::InvalidArgument(format!(
+                "cells have no reduction of the number {}: expected sum, mean, min or max",
+                op as i32
+            )));
+        }
+        if n == 0 && matches!(op, Reduction::Min | Reduction::Max) {
             return Err(Error::InvalidArgument(format!("{} of no cells", op.name())));
         }
         Ok(Folding { op, cells: n, at: start, left: n, tree: Tree::new() })
@@ -89,8 +64,8 @@ impl Folding {
     /// The result, once nothing is left.
     pub fn finish(&self) -> f64 {
         debug_assert!(self.left == 0, "cells are left");
-        let all = self.tree.finish(|a, b| self.op.combine(a, b)).unwrap_or(0.0);
-        let result = if self.op == Fold::Mean { all / self.cells as f64 } else { all };
+        let all = self.tree.finish(|a, b| combine(self.op, a, b)).unwrap_or(0.0);
+        let result = if self.op == Reduction::Mean { all / self.cells as f64 } else { all };
         // One NaN for all: which one arithmetic makes is the CPU's choice.
         if result.is_nan() { f64::NAN } else { result }
     }
@@ -99,7 +74,7 @@ impl Folding {
 impl Context {
     /// Reduces `n` cells from `start` on, wrapping past 2^64 - 1, on up to `threads`
     /// threads.
-    pub fn reduce(&self, op: Fold, start: u64, n: u64, threads: usize) -> Result<f64> {
+    pub fn reduce(&self, op: Reduction, start: u64, n: u64, threads: usize) -> Result<f64> {
         let mut folding = Folding::new(op, start, n)?;
         while folding.left() > 0 {
             self.carry_on(&mut folding, u64::MAX, threads);
@@ -135,7 +110,7 @@ impl Context {
                 }
             });
             for result in results.into_iter().flat_map(Mutex::into_inner) {
-                folding.tree.push(0, result, |a, b| op.combine(a, b));
+                folding.tree.push(0, result, |a, b| combine(op, a, b));
             }
             folding.at = folding.at.wrapping_add(length);
             folding.left -= length;
@@ -144,7 +119,7 @@ impl Context {
     }
 
     /// Some cells of one aligned region.
-    fn region(&self, op: Fold, start: u64, length: usize) -> f64 {
+    fn region(&self, op: Reduction, start: u64, length: usize) -> f64 {
         let head = (start.wrapping_neg() as usize % TILE).min(length);
         let blocks = (length - head) / TILE;
         let tail = length - head - blocks * TILE;
@@ -162,18 +137,18 @@ impl Context {
         let end = |from: u64, count: usize| {
             let mut cells = [0.0; TILE];
             self.read(from, &mut cells[..count], 1);
-            cells[..count].iter().copied().reduce(|a, b| op.combine(a, b))
+            cells[..count].iter().copied().reduce(|a, b| combine(op, a, b))
         };
         let first = end(start, head);
         let last = end(body.wrapping_add((blocks * TILE) as u64), tail);
         for result in first.into_iter().chain(results).chain(last) {
-            tree.push(0, result, |a, b| op.combine(a, b));
+            tree.push(0, result, |a, b| combine(op, a, b));
         }
-        tree.finish(|a, b| op.combine(a, b)).unwrap_or(0.0)
+        tree.finish(|a, b| combine(op, a, b)).unwrap_or(0.0)
     }
 }
 
-fn fold_block(op: Fold, cells: &[f64; TILE]) -> f64 {
+fn fold_block(op: Reduction, cells: &[f64; TILE]) -> f64 {
     #[cfg(target_arch = "x86_64")]
     if cpu::path() == cpu::Path::Avx2 {
         // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
@@ -184,15 +159,15 @@ fn fold_block(op: Fold, cells: &[f64; TILE]) -> f64 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn fold_block_avx2(op: Fold, cells: &[f64; TILE]) -> f64 {
+fn fold_block_avx2(op: Reduction, cells: &[f64; TILE]) -> f64 {
     fold_block_body(op, cells)
 }
 
 /// Sixteen lanes side by side, and then these.
 #[inline(always)]
-fn fold_block_body(op: Fold, cells: &[f64; TILE]) -> f64 {
+fn fold_block_body(op: Reduction, cells: &[f64; TILE]) -> f64 {
     let (rows, _) = cells.as_chunks::<16>();
-    if matches!(op, Fold::Sum | Fold::Mean) {
+    if matches!(op, Reduction::Sum | Reduction::Mean) {
         let mut lanes = [0.0; 16];
         for row in rows {
             for (lane, cell) in lanes.iter_mut().zip(row) {
@@ -205,7 +180,7 @@ fn fold_block_body(op: Fold, cells: &[f64; TILE]) -> f64 {
     let mut nan = 0;
     for row in rows {
         for (lane, &cell) in lanes.iter_mut().zip(row) {
-            let better = if op == Fold::Min { cell < *lane } else { cell > *lane };
+            let better = if op == Reduction::Min { cell < *lane } else { cell > *lane };
             *lane = if better { cell } else { *lane };
             nan |= u64::from(cell.is_nan());
         }
@@ -213,5 +188,5 @@ fn fold_block_body(op: Fold, cells: &[f64; TILE]) -> f64 {
     if nan != 0 {
         return f64::NAN;
     }
-    lanes.into_iter().fold(lanes[0], |a, b| op.combine(a, b))
+    lanes.into_iter().fold(lanes[0], |a, b| combine(op, a, b))
 }
