@@ -17,6 +17,8 @@ test: test-rust test-python
 
 test-rust: cargo
 	cargo test --profile fast --locked --manifest-path rustlib/Cargo.toml
+	cargo test --release --locked --manifest-path rustlib/models/Cargo.toml \
+		--target-dir rustlib/target/models
 
 test-python: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/pytest
@@ -31,6 +33,7 @@ lint: cargo $(VENV)/.lint
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/generative.py
 	$(BIN)/python benchmarks/tensor.py
+	$(BIN)/python benchmarks/pool.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
 dev: cargo $(VENV)/.venv $(VENV)/.test

@@ -196,9 +196,15 @@ def limit(key: str, title: str, ours: str, value: float, unit: str, most: float)
 
 
 def amount(value: float, unit: str) -> str:
-    """Write a value for people: ``"312 M/s"``, ``"85 ns"``."""
+    """Write a value for people: ``"312 M/s"``, ``"85 ns"``, ``"405 ms"``."""
     if unit == "B/s":
         return f"{value / 1e9:.3g} GB/s"
+    if unit == "ns" and value >= 1e8:
+        return f"{value / 1e6:,.0f} ms"
+    if unit == "ns" and value >= 1e6:
+        return f"{value / 1e6:.3g} ms"
+    if unit == "ns" and value < 10:
+        return f"{value:.1f} ns"
     if unit != "cells/s":
         return f"{value:,.0f} {unit}"
     millions = value / 1e6
@@ -209,7 +215,7 @@ def lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """Write rows as the cells of a table with the columns `HEAD`."""
     table = []
     for row in rows:
-        marks = [f"{'aim ' if row.aim else ''}{row.mark:g}"] if row.mark is not None else []
+        marks = [f"{'aim ' if row.aim else ''}{row.mark:.4g}"] if row.mark is not None else []
         marks += [amount(row.rate_mark, "cells/s")] if row.rate_mark is not None else []
         verdict = {None: "", True: "ok", False: "below"}[row.ok]
         ours = f"{row.ours}: {amount(row.ours_value, row.unit)}"

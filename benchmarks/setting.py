@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +75,39 @@ class Bench:
         status = self.library.gmem_debug_scalar_fill(SEED, start, out.ctypes.data, out.size)
         if status:
             raise RuntimeError(f"gmem_debug_scalar_fill gave status {status}")
+
+
+def compiled(
+    bench: Bench, source: str, flags: Sequence[str], keys: Sequence[str]
+) -> ctypes.CDLL | None:
+    """Compile a C file that lies beside this one to a shared library.
+
+    Parameters
+    ----------
+    bench : Bench
+    source : str
+        The file's name.
+    flags : sequence of str
+        For the compiler, besides those that make it shared.
+    keys : sequence of str
+        The rows that are skipped where it cannot be compiled.
+
+    Returns
+    -------
+    ctypes.CDLL or None
+    """
+    path = Path(__file__).with_name(source)
+    with tempfile.TemporaryDirectory() as folder:
+        library = str(Path(folder, path.stem + ".so"))
+        # What it links to comes behind it.
+        command = ["cc", "-shared", "-fPIC", "-o", library, str(path), *flags]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            reason = (getattr(error, "stderr", "") or str(error)).strip()
+            bench.skipped |= dict.fromkeys(keys, reason)
+            return None
+        return ctypes.CDLL(library)
 
 
 def same(found: np.ndarray, expected: np.ndarray, what: str) -> None:

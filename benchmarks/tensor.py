@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import pickle
-import subprocess
 import sys
-import tempfile
 import timeit
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from harness import Way, compare, limit, measure
-from setting import SEED, START, Bench, run
+from setting import SEED, START, Bench, compiled, run
 
 import gmemx
 
@@ -87,24 +84,19 @@ def pickling(bench: Bench) -> None:
 
 def reader(bench: Bench) -> ctypes.CDLL | None:
     """The compiled read_bandwidth.c, or None where it cannot be."""
-    source = Path(__file__).with_name("read_bandwidth.c")
-    with tempfile.TemporaryDirectory() as folder:
-        library = str(Path(folder, "read_bandwidth.so"))
-        command = ["cc", "-O3", "-march=native", "-Wno-psabi", "-shared", "-fPIC"]
-        try:
-            subprocess.run([*command, str(source), "-o", library], check=True, capture_output=True)
-        except (FileNotFoundError, subprocess.CalledProcessError) as error:
-            bench.skipped["read bandwidth"] = str(error)
-            return None
-        compiled = ctypes.CDLL(library)
-    compiled.read_all.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-    compiled.read_all.restype = ctypes.c_uint64
-    return compiled
+    keys = [f"read_{name}_{threads}" for name in SUMS for threads in (1, 2)]
+    flags = ("-O3", "-march=native", "-Wno-psabi")
+    library = compiled(bench, "read_bandwidth.c", flags, keys)
+    if library is None:
+        return None
+    library.read_all.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    library.read_all.restype = ctypes.c_uint64
+    return library
 
 
 def sums(bench: Bench) -> None:
     """Sums of 10^8 elements, beside the memory's bandwidth."""
-    compiled = reader(bench)
+    library = reader(bench)
     n = bench.size(100_000_000)
     workers = ThreadPoolExecutor(2)
     for name, mark in SUMS.items():
@@ -121,14 +113,14 @@ def sums(bench: Bench) -> None:
         def read(parts: int, address: int = address, size: int = size) -> None:
             part = size // parts // (1 << 17) * (1 << 17)
             starts = [address + i * part for i in range(parts)]
-            list(workers.map(lambda start: compiled.read_all(start, part), starts))
+            list(workers.map(lambda start: library.read_all(start, part), starts))
 
         ways = [
             Way("1 thread", size, lambda t=ones: t.sum(threads=1)),
             Way("all threads", size, lambda t=ones: t.sum()),
             Way("NumPy" if name != "bfloat16" else "ml_dtypes", size, lambda a=array: a.sum()),
         ]
-        if compiled is not None:
+        if library is not None:
             ways.append(Way("read, 1 thread", size, lambda read=read: read(1)))
             ways.append(Way("read, 2 threads", size, lambda read=read: read(2)))
         rates = measure(ways, bench.rounds)
@@ -139,7 +131,7 @@ def sums(bench: Bench) -> None:
             compare(f"sum_{name}", title, rates, "all threads", peer, mark=mark, unit="B/s"),
         ]
         for threads, ours in ((1, "1 thread"), (2, "all threads")):
-            if compiled is not None:
+            if library is not None:
                 other, key = (
                     f"read, {threads} thread{'s' * (threads > 1)}",
                     f"read_{name}_{threads}",

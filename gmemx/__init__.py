@@ -9,21 +9,33 @@ Generative memory, a virtual array of 2**64 cells that is computed, not stored:
 >>> ctx[2**63] = 1.5
 >>> ctx[2**63], ctx.overlay_count
 (1.5, 1)
+
+Shared pools, buffers that processes pass to each other:
+
+>>> pool = gmemx.BufferPool.anonymous()
+>>> with pool.acquire((2, 3), "float32") as buffer:
+...     buffer.numpy().fill(1.5)
+...     buffer.tensor().sum()
+9.0
 """
 
-from gmemx.errors import GmemxError
+from gmemx.errors import GmemxError, PoolError
 from gmemx.generative import GMemContext
 from gmemx.paths import get_include, get_library_dir, library_path
+from gmemx.pool import BufferGuard, BufferPool
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
 FastGMemContext = GMemContext
 
 __all__ = [
+    "BufferGuard",
+    "BufferPool",
     "DType",
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
+    "PoolError",
     "Tensor",
     "__version__",
     "cpu_path",

@@ -19,6 +19,7 @@ cdef extern from "dlpack/dlpack.h" nogil:
 
     ctypedef int DLDeviceType
     DLDeviceType kDLCPU
+    DLDeviceType kDLCUDA
 
     ctypedef struct DLPackVersion:
         uint32_t major
@@ -77,6 +78,8 @@ ctypedef struct Memory:
     const Py_ssize_t* strides
     bint readonly
     bint copied
+    DLDeviceType device_type
+    int32_t device_id
 
 
 # Somebody else's managed tensor; its deleter runs when this goes.

@@ -166,8 +166,8 @@ cdef void describe(const Memory* memory, DLTensor* tensor, int64_t* extents) noe
             memory.strides[d] // itemsize if is_strided(memory, d) else step)
         step *= max(memory.shape[d], 1)
     tensor.data = memory.data
-    tensor.device.device_type = kDLCPU
-    tensor.device.device_id = 0
+    tensor.device.device_type = memory.device_type
+    tensor.device.device_id = memory.device_id
     tensor.ndim = memory.ndim
     tensor.dtype.code = GMEMX_DTYPES[memory.dtype].dl_code
     tensor.dtype.bits = GMEMX_DTYPES[memory.dtype].bits

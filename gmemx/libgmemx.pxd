@@ -13,7 +13,7 @@
 #  - No call ends the process or throws through C; strings are UTF-8.
 #  - Every function may be called from any thread unless it says otherwise.
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool
 
 cdef extern from "gmemx.h" nogil:
@@ -98,9 +98,111 @@ cdef extern from "gmemx.h" nogil:
   ctypedef struct gmem_folding:
     pass
 
+  # An opened pool.
+  ctypedef struct gmem_pool:
+    pass
+
   # A consistent copy of everything written, sorted by address.
   ctypedef struct gmem_overlay:
     pass
+
+  # A pool at one moment, as well as that can be told while others use it.
+  ctypedef struct gmem_survey:
+    pass
+
+  # A hold on one buffer of a pool, as `gmem_pool_acquire` and its kin give it. A plain
+  # value: whoever has it owes one `gmem_pool_release` or `gmem_pool_forget` of `handle`.
+  ctypedef struct gmem_buffer:
+    # The buffer and its tenancy, never 0: once a buffer is free again, the handle is
+    # stale for ever.
+    uint64_t handle;
+    # Its memory in this process; an address of the device where `device` is not -1.
+    void *data;
+    # In bytes.
+    size_t size;
+    # Which slot of the pool it is in.
+    uint32_t index;
+    # The CUDA device of its memory, as this process counts them; -1 for the CPU's.
+    int32_t device;
+    # Whether `data` may be written; where not, the page protection says so too.
+    bool writable;
+
+  # What the holders of a buffer tell each other about its content. All of it is
+  # theirs to give meaning to; a fresh buffer has `dtype` -1 and zeros.
+  ctypedef struct gmem_buffer_meta:
+    # A `gmem_dtype`, or -1.
+    int32_t dtype;
+    # 0 to 8.
+    int32_t ndim;
+    # `ndim` extents.
+    int64_t shape[8];
+    # `ndim` distances in bytes.
+    int64_t strides[8];
+    # Nanoseconds since 1970.
+    int64_t timestamp;
+    # A counter of the producer's.
+    uint64_t sequence;
+    # The process id of whoever acquired the buffer; `gmem_pool_set_meta` does not
+    # look at it.
+    uint32_t producer;
+    # UTF-8, filled up with NULs.
+    uint8_t content_type[60];
+
+  # The figures of a pool at one moment.
+  ctypedef struct gmem_pool_stats:
+    # How many buffers there can be at once.
+    uint64_t capacity;
+    # How many bytes they may take together.
+    uint64_t size;
+    # Bytes of shared memory given to buffers so far, those that are free included.
+    uint64_t committed;
+    # Buffers somebody refers to, and the bytes that were asked for them.
+    uint64_t used;
+    uint64_t used_bytes;
+    # Buffers that are ready to be acquired again.
+    uint64_t free;
+    # Pins of all buffers together.
+    uint64_t pins;
+    # Buffers sent and not yet claimed.
+    uint64_t in_flight;
+    # Processes that use the pool now, and how many can.
+    uint64_t processes;
+    uint64_t max_processes;
+    # References taken back from dead processes since the pool was made.
+    uint64_t reclaimed;
+    # Nanoseconds since 1970 when it was made.
+    int64_t created;
+    # Permissions of its files.
+    uint32_t mode;
+
+  # A buffer that somebody refers to.
+  ctypedef struct gmem_buffer_info:
+    # Its handle.
+    uint64_t handle;
+    # In bytes.
+    uint64_t size;
+    # Its slot.
+    uint32_t index;
+    # Processes that hold it, and its pins.
+    uint32_t holders;
+    uint32_t pins;
+    # Process id of whoever acquired it.
+    uint32_t producer;
+    # Whether it is on a CUDA device, sealed, on its way.
+    bool on_device;
+    bool sealed;
+    bool in_flight;
+
+  # A process that uses a pool.
+  ctypedef struct gmem_process_info:
+    # Nanoseconds since 1970 when it opened the pool.
+    int64_t since;
+    # Its process id, as it sees that itself.
+    uint32_t pid;
+    # Buffers that it holds.
+    uint32_t holds;
+    # False where it is dead and its buffers have not been reclaimed yet.
+    bool alive;
 
   # A typed, n-dimensional window on memory that the caller owns. Nothing is kept of
   # it after a call.
@@ -117,6 +219,67 @@ cdef extern from "gmemx.h" nogil:
     int32_t ndim;
     # A `gmem_dtype`.
     int32_t dtype;
+
+  # OK where there is a CUDA driver with at least one device.
+  #
+  # Errors: UNSUPPORTED, and `gmem_last_error` says what is missing.
+  gmem_status gmem_cuda_check();
+
+  # How many CUDA devices there are.
+  #
+  # Errors: NULL_ARGUMENT; UNSUPPORTED where there is none; DEVICE.
+  #
+  # Safety:
+  # `out_count` is NULL or writable.
+  gmem_status gmem_cuda_device_count(int32_t *out_count);
+
+  # Writes the name of a CUDA device to `out`, cut to `len` bytes with the NUL after it.
+  #
+  # Errors: NULL_ARGUMENT; UNSUPPORTED; OUT_OF_RANGE for a device that is not there;
+  # DEVICE.
+  #
+  # Safety:
+  # `out` is NULL or has room for `len` bytes.
+  gmem_status gmem_cuda_device_name(int32_t device, char *out, size_t len);
+
+  # Takes a buffer of `size` bytes on a CUDA device; otherwise as `gmem_pool_acquire`.
+  #
+  # Errors: as `gmem_pool_acquire`; UNSUPPORTED without a driver; OUT_OF_RANGE for a device
+  # that is not there; DEVICE.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_buffer` is NULL or writable.
+  gmem_status gmem_pool_acquire_cuda(const gmem_pool *pool,
+                                     size_t size,
+                                     int32_t device,
+                                     double timeout,
+                                     gmem_buffer *out_buffer);
+
+  # As `gmem_pool_preallocate`, on a CUDA device.
+  #
+  # Errors: as `gmem_pool_acquire_cuda`, without waiting.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_indices` is NULL or has room for `count` numbers.
+  gmem_status gmem_pool_preallocate_cuda(const gmem_pool *pool,
+                                         size_t size,
+                                         size_t count,
+                                         int32_t device,
+                                         uint32_t *out_indices);
+
+  # Copies `n` bytes between memory of the CPU (`device` -1) and of devices, and waits
+  # until they are there.
+  #
+  # Errors: NULL_ARGUMENT; UNSUPPORTED without a driver; OUT_OF_RANGE for a device that
+  # is not there; DEVICE.
+  #
+  # Safety:
+  # `target` has room for `n` bytes and `source` has `n` bytes, each on its device.
+  gmem_status gmem_cuda_copy(void *target,
+                             int32_t target_device,
+                             const void *source,
+                             int32_t source_device,
+                             size_t n);
 
   # Begins to reduce `n` cells from `start` on, wrapping past 2^64 - 1, to their sum, mean,
   # minimum or maximum (`GMEM_REDUCTION_SUM` to `GMEM_REDUCTION_MAX`). Cells are folded as
@@ -399,6 +562,415 @@ cdef extern from "gmemx.h" nogil:
   # Safety:
   # `overlay` is NULL or live, and not used again.
   void gmem_overlay_free(gmem_overlay *overlay);
+
+  # Creates a pool under a name: 1 to 200 bytes, without a slash but perhaps in front.
+  # `capacity` is how many buffers there can be at once (1 to 2^20), `size` how many
+  # bytes they may take together (0: as many as the system lends shared memory, and at
+  # most half of what it has), `mode`
+  # the permissions of the pool's files, such as 0600. A pool whose processes are all
+  # dead is replaced.
+  #
+  # Ownership: `*out_pool` is the caller's, to be closed once with `gmem_pool_close`.
+  # Errors: NULL_ARGUMENT; INVALID_ARGUMENT for a bad name, capacity or size; IO with
+  # EEXIST where a live pool has that name; PERMISSION; IO.
+  #
+  # Safety:
+  # `name` is NULL or a NUL-terminated string; `out_pool` is NULL or writable.
+  gmem_status gmem_pool_create(const char *name,
+                               size_t capacity,
+                               uint64_t size,
+                               uint32_t mode,
+                               gmem_pool **out_pool);
+
+  # Opens a pool. With `read_only`, buffers cannot be acquired and all memory is mapped
+  # without permission to write it.
+  #
+  # Ownership: `*out_pool` is the caller's, to be closed once with `gmem_pool_close`.
+  # Errors: NULL_ARGUMENT; INVALID_ARGUMENT for a bad name or a file that is no pool of
+  # this version; FILE_NOT_FOUND, also where all its processes are dead; PERMISSION;
+  # IO, with EUSERS where as many processes as can be use it already.
+  #
+  # Safety:
+  # `name` is NULL or a NUL-terminated string; `out_pool` is NULL or writable.
+  gmem_status gmem_pool_open(const char *name, bool read_only, gmem_pool **out_pool);
+
+  # Opens the pool of that name, or creates it; of any number of processes that do so
+  # at once, one creates it. The other arguments are looked at by the creator only.
+  #
+  # Ownership: `*out_pool` is the caller's, to be closed once with `gmem_pool_close`.
+  # Errors: as `gmem_pool_create` and `gmem_pool_open`.
+  #
+  # Safety:
+  # `name` is NULL or a NUL-terminated string; `out_pool` is NULL or writable.
+  gmem_status gmem_pool_open_or_create(const char *name,
+                                       size_t capacity,
+                                       uint64_t size,
+                                       uint32_t mode,
+                                       gmem_pool **out_pool);
+
+  # Creates a pool without a name, which others reach by its two descriptors.
+  #
+  # Ownership: `*out_pool` is the caller's, to be closed once with `gmem_pool_close`.
+  # Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO.
+  #
+  # Safety:
+  # `out_pool` is NULL or writable.
+  gmem_status gmem_pool_create_anonymous(size_t capacity,
+                                         uint64_t size,
+                                         gmem_pool **out_pool);
+
+  # Opens a pool by its two descriptors, as `gmem_pool_descriptors` of another process
+  # gave them and the system passed them on. They stay the caller's.
+  #
+  # Ownership: `*out_pool` is the caller's, to be closed once with `gmem_pool_close`.
+  # Errors: as `gmem_pool_open`.
+  #
+  # Safety:
+  # `out_pool` is NULL or writable.
+  gmem_status gmem_pool_open_descriptors(int32_t control,
+                                         int32_t data,
+                                         bool read_only,
+                                         gmem_pool **out_pool);
+
+  # Closes a pool. When it is the last opened pool of that name in this process, all that
+  # the process holds is given back, and what it had sent and nobody claimed stays
+  # claimable. The last process out removes the pool. NULL is nothing.
+  #
+  # Threads: no other may be using it. Memory of its buffers is gone once the last
+  # opened pool of that name in this process is closed.
+  #
+  # Safety:
+  # `pool` is NULL or live, and not used again.
+  void gmem_pool_close(gmem_pool *pool);
+
+  # Removes the pool's name now: nobody can open it any more, those who did go on. No
+  # error where it has none.
+  #
+  # Errors: NULL_ARGUMENT; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_unlink(const gmem_pool *pool);
+
+  # How many buffers there can be at once. 0 for NULL.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  size_t gmem_pool_capacity(const gmem_pool *pool);
+
+  # How many bytes the buffers may take together. 0 for NULL.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  uint64_t gmem_pool_size(const gmem_pool *pool);
+
+  # Writes the 16 bytes that tell this pool from every other to `out_id`.
+  #
+  # Errors: NULL_ARGUMENT.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_id` is NULL or has room for 16 bytes.
+  gmem_status gmem_pool_id(const gmem_pool *pool, uint8_t *out_id);
+
+  # The descriptors of the pool's two segments, for passing to another process.
+  #
+  # Ownership: the pool's; valid until it is closed.
+  # Errors: NULL_ARGUMENT.
+  #
+  # Safety:
+  # `pool` is NULL or live; the others are NULL or writable.
+  gmem_status gmem_pool_descriptors(const gmem_pool *pool,
+                                    int32_t *out_control,
+                                    int32_t *out_data);
+
+  # Takes a buffer of `size` bytes, whose content is whatever was in it last, waiting for
+  # one for up to `timeout` seconds (negative: for ever).
+  #
+  # Ownership: one hold, to be given back with `gmem_pool_release`.
+  # Errors: NULL_ARGUMENT; INVALID_ARGUMENT for 0 bytes, more than the pool's size or a
+  # bad timeout; PERMISSION in a pool opened to read; TIMEOUT; NO_MEMORY where the system
+  # has no shared memory left; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_buffer` is NULL or writable.
+  gmem_status gmem_pool_acquire(const gmem_pool *pool,
+                                size_t size,
+                                double timeout,
+                                gmem_buffer *out_buffer);
+
+  # Takes a hold on the buffer that a handle names.
+  #
+  # Ownership: one hold, to be given back with `gmem_pool_release`.
+  # Errors: NULL_ARGUMENT; NOT_FOUND for a stale handle; OUT_OF_RANGE for one that no
+  # buffer of this pool can have; PERMISSION for `writable` in a pool opened to read, or
+  # where another process has sealed it.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_buffer` is NULL or writable.
+  gmem_status gmem_pool_get(const gmem_pool *pool,
+                            uint64_t handle,
+                            bool writable,
+                            gmem_buffer *out_buffer);
+
+  # Takes a hold on whichever buffer is in a slot now.
+  #
+  # Ownership: one hold, to be given back with `gmem_pool_release`.
+  # Errors: as `gmem_pool_get`; NOT_FOUND where the slot is free.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_buffer` is NULL or writable.
+  gmem_status gmem_pool_get_index(const gmem_pool *pool,
+                                  uint32_t index,
+                                  bool writable,
+                                  gmem_buffer *out_buffer);
+
+  # Gives one hold of this process back. The last one of all frees the buffer.
+  #
+  # Errors: NULL_ARGUMENT; NOT_FOUND where this process has no such hold: nothing is
+  # changed then.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_release(const gmem_pool *pool, uint64_t handle);
+
+  # Makes one hold of this process a pin: a reference that is nobody's, outlives the
+  # process, and is taken away by `gmem_pool_release_ref`.
+  #
+  # Errors: as `gmem_pool_release`; OVERFLOW beyond 255 pins.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_forget(const gmem_pool *pool, uint64_t handle);
+
+  # Takes `count` buffers of `size` bytes and writes their indices to `out_indices`. Each
+  # has one reference of this process, which `gmem_pool_release_ref` gives back. All or
+  # none.
+  #
+  # Errors: as `gmem_pool_acquire`, without waiting.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_indices` is NULL or has room for `count` numbers.
+  gmem_status gmem_pool_preallocate(const gmem_pool *pool,
+                                    size_t size,
+                                    size_t count,
+                                    uint32_t *out_indices);
+
+  # Adds a reference of this process to the buffer in a slot; says how many there are.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE; NOT_FOUND where the slot is free.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_count` is NULL or writable.
+  gmem_status gmem_pool_add_ref(const gmem_pool *pool,
+                                uint32_t index,
+                                uint64_t *out_count);
+
+  # Takes away a reference that `gmem_pool_add_ref` or `gmem_pool_preallocate` of this
+  # process added, or else a pin; says how many references are left.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE; NOT_FOUND where there is neither: the holds of
+  # buffers are not taken from their holders.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_count` is NULL or writable.
+  gmem_status gmem_pool_release_ref(const gmem_pool *pool,
+                                    uint32_t index,
+                                    uint64_t *out_count);
+
+  # How many references a slot's buffer has: every hold of this process, one for each
+  # other process that holds it, and its pins; 0 where it is free.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE; NOT_FOUND for a slot that was never used.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_count` is NULL or writable.
+  gmem_status gmem_pool_ref_count(const gmem_pool *pool,
+                                  uint32_t index,
+                                  uint64_t *out_count);
+
+  # Changes the pins of a slot's buffer so that it has `count` references.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE; NOT_FOUND where the slot is free;
+  # INVALID_ARGUMENT for a count below the number of holds, which stay; OVERFLOW where it
+  # would take more than 255 pins.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_set_ref_count(const gmem_pool *pool,
+                                      uint32_t index,
+                                      uint64_t count);
+
+  # Sends a buffer: this process stays answerable for it until whoever gets the handle
+  # and the ticket has claimed it. The caller's own hold stays.
+  #
+  # Errors: NULL_ARGUMENT; NOT_FOUND where this process has no such hold; NO_MEMORY
+  # where too many are on their way.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_ticket` is NULL or writable.
+  gmem_status gmem_pool_send(const gmem_pool *pool,
+                             uint64_t handle,
+                             uint64_t *out_ticket);
+
+  # Takes a hold on a buffer that was sent, and the sender's answer for it ends. A ticket
+  # that was claimed before is as good as none: the call is `gmem_pool_get` then.
+  #
+  # Ownership: one hold, to be given back with `gmem_pool_release`.
+  # Errors: as `gmem_pool_get`; NOT_FOUND also where the sender was killed in between.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_buffer` is NULL or writable.
+  gmem_status gmem_pool_claim(const gmem_pool *pool,
+                              uint64_t handle,
+                              uint64_t ticket,
+                              bool writable,
+                              gmem_buffer *out_buffer);
+
+  # Makes the pool itself answerable for all that this process has sent and nobody has
+  # claimed, so that it may end. `gmem_pool_close` does so too.
+  #
+  # Errors: NULL_ARGUMENT; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_settle(const gmem_pool *pool);
+
+  # Makes a buffer read-only for every other process until it is free again: they get no
+  # more writable holds. Those they have cannot be taken away.
+  #
+  # Errors: NULL_ARGUMENT; NOT_FOUND where this process does not hold it; PERMISSION in a
+  # pool opened to read, or where another process has sealed it.
+  #
+  # Safety:
+  # `pool` is NULL or live.
+  gmem_status gmem_pool_seal(const gmem_pool *pool, uint64_t handle);
+
+  # Whether a buffer is sealed.
+  #
+  # Errors: NULL_ARGUMENT; NOT_FOUND where this process does not hold it.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_sealed` is NULL or writable.
+  gmem_status gmem_pool_is_sealed(const gmem_pool *pool,
+                                  uint64_t handle,
+                                  bool *out_sealed);
+
+  # What is told about a buffer.
+  #
+  # Errors: NULL_ARGUMENT; NOT_FOUND where this process does not hold it; IO where a
+  # process died while it was changing that.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_meta` is NULL or writable.
+  gmem_status gmem_pool_meta(const gmem_pool *pool,
+                             uint64_t handle,
+                             gmem_buffer_meta *out_meta);
+
+  # Tells something about a buffer. Readers see all of it or what was told before.
+  #
+  # Errors: NULL_ARGUMENT; INVALID_ARGUMENT for an `ndim` outside 0 to 8; NOT_FOUND where
+  # this process does not hold it; PERMISSION as for writing the buffer.
+  #
+  # Safety:
+  # `pool` is NULL or live; `meta` is NULL or readable.
+  gmem_status gmem_pool_set_meta(const gmem_pool *pool,
+                                 uint64_t handle,
+                                 const gmem_buffer_meta *meta);
+
+  # Takes back what dead processes held; says how many references that were. It happens
+  # by itself wherever a buffer is wanted and none is free.
+  #
+  # Errors: NULL_ARGUMENT; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_count` is NULL or writable.
+  gmem_status gmem_pool_reclaim(const gmem_pool *pool, uint64_t *out_count);
+
+  # Gives the memory of free buffers back to the system; says how many bytes that were.
+  #
+  # Errors: NULL_ARGUMENT; PERMISSION in a pool opened to read; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_bytes` is NULL or writable.
+  gmem_status gmem_pool_trim(const gmem_pool *pool, uint64_t *out_bytes);
+
+  # Looks at a pool without opening it: no process slot is taken, nothing is changed.
+  #
+  # Ownership: `*out_survey` is the caller's, to be freed once with `gmem_survey_free`.
+  # Errors: NULL_ARGUMENT; as `gmem_pool_open`, except that a pool of dead processes is
+  # looked at too.
+  #
+  # Safety:
+  # `name` is NULL or a NUL-terminated string; `out_survey` is NULL or writable.
+  gmem_status gmem_survey_new(const char *name, gmem_survey **out_survey);
+
+  # Looks at an opened pool.
+  #
+  # Ownership: `*out_survey` is the caller's, to be freed once with `gmem_survey_free`.
+  # Errors: NULL_ARGUMENT; NO_MEMORY; IO.
+  #
+  # Safety:
+  # `pool` is NULL or live; `out_survey` is NULL or writable.
+  gmem_status gmem_pool_survey(const gmem_pool *pool, gmem_survey **out_survey);
+
+  # Frees a survey. NULL is nothing.
+  #
+  # Safety:
+  # `survey` is NULL or live, and not used again.
+  void gmem_survey_free(gmem_survey *survey);
+
+  # The figures.
+  #
+  # Errors: NULL_ARGUMENT.
+  #
+  # Safety:
+  # `survey` is NULL or live; `out_stats` is NULL or writable.
+  gmem_status gmem_survey_stats(const gmem_survey *survey, gmem_pool_stats *out_stats);
+
+  # The `i`th buffer that somebody refers to, below `used` of the figures; in order of slots.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE.
+  #
+  # Safety:
+  # `survey` is NULL or live; `out_info` is NULL or writable.
+  gmem_status gmem_survey_buffer(const gmem_survey *survey,
+                                 size_t i,
+                                 gmem_buffer_info *out_info);
+
+  # The `i`th process, below `processes` of the figures.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE.
+  #
+  # Safety:
+  # `survey` is NULL or live; `out_info` is NULL or writable.
+  gmem_status gmem_survey_process(const gmem_survey *survey,
+                                  size_t i,
+                                  gmem_process_info *out_info);
+
+  # Writes the names of all pools of this machine, each with a NUL after it, to `out`,
+  # and how many bytes that takes to `*out_len`; a call with `len` 0 asks for the latter.
+  #
+  # Errors: NULL_ARGUMENT; OUT_OF_RANGE where `len` is less than that, with `*out_len`
+  # written all the same; IO.
+  #
+  # Safety:
+  # `out` is NULL or has room for `len` bytes; `out_len` is NULL or writable.
+  gmem_status gmem_pool_list(uint8_t *out, size_t len, size_t *out_len);
+
+  # Removes the pools whose processes are all dead; says how many, and how many bytes
+  # of shared memory they had.
+  #
+  # Errors: NULL_ARGUMENT; IO.
+  #
+  # Safety:
+  # Both are NULL or writable.
+  gmem_status gmem_pool_gc(uint64_t *out_pools, uint64_t *out_bytes);
+
+  # Whether a survey saw any live process. False for NULL.
+  #
+  # Safety:
+  # `survey` is NULL or live.
+  bool gmem_survey_alive(const gmem_survey *survey);
 
   # The version of the C ABI. A caller compiled against another one must not go on.
   uint32_t gmem_abi_version();

@@ -2,7 +2,7 @@
 
 from gmemx cimport libgmemx
 
-from gmemx.errors import from_status
+from gmemx.errors import from_status, pool_error
 
 
 cdef int check(int32_t status) except -1 nogil:
@@ -11,6 +11,14 @@ cdef int check(int32_t status) except -1 nogil:
     with gil:
         text = libgmemx.gmem_last_error().decode("utf-8", "replace")
         raise from_status(status, text, libgmemx.gmem_last_errno())
+
+
+cdef int check_pool(int32_t status) except -1 nogil:
+    if status == libgmemx.GMEM_STATUS_OK:
+        return 0
+    with gil:
+        text = libgmemx.gmem_last_error().decode("utf-8", "replace")
+        raise pool_error(status, text, libgmemx.gmem_last_errno())
 
 
 def debug_fail(int status):

@@ -1375,6 +1375,7 @@ cdef _dlpack.Memory exported(Tensor self) noexcept:
     memory.strides = self.steps
     memory.readonly = self.c_readonly()
     memory.copied = False
+    memory.device_type, memory.device_id = _dlpack.kDLCPU, 0
     return memory
 
 

@@ -1,6 +1,8 @@
 """Fixtures shared by every test file."""
 
 import os
+import subprocess
+import sys
 
 import native
 import pytest
@@ -47,3 +49,19 @@ def cpu_path(request):
 def library():
     """The shared library through ctypes, with the types of every function declared."""
     return native.load()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run ``python -m gmemx`` in an empty folder, so that the installed package is used."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "gmemx", *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run

@@ -48,6 +48,12 @@ SIGNATURES = {
     "gmem_tensor_copy": (c_int, [pointer, pointer, c_size_t]),
     "gmem_tensor_reduce": (c_int, [pointer, c_int32, c_uint64, c_size_t, pointer]),
     "gmem_tensor_crc32c": (c_int, [pointer, c_size_t, pointer]),
+    "gmem_cuda_copy": (c_int, [pointer, c_int32, pointer, c_int32, c_size_t]),
+    "gmem_pool_open": (c_int, [c_char_p, c_bool, pointer]),
+    "gmem_pool_close": (None, [pointer]),
+    "gmem_pool_get": (c_int, [pointer, c_uint64, c_bool, pointer]),
+    "gmem_pool_release": (c_int, [pointer, c_uint64]),
+    "gmem_pool_set_meta": (c_int, [pointer, c_uint64, pointer]),
 }
 
 

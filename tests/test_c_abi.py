@@ -13,7 +13,7 @@ import pytest
 import gmemx
 
 HERE = Path(__file__).parent
-SOURCE = HERE / "c" / "contract.c"
+SOURCES = sorted((HERE / "c").glob("*.c"))
 HEADER = Path(gmemx.get_include()) / "gmemx.h"
 LIBRARY_DIR = gmemx.get_library_dir()
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -44,7 +44,7 @@ def test_the_contract_in_c(tmp_path):
             "-std=c11",
             *STRICT,
             f"-I{gmemx.get_include()}",
-            str(SOURCE),
+            *map(str, SOURCES),
             *LINK,
             "-o",
             str(program),
@@ -56,7 +56,8 @@ def test_the_contract_in_c(tmp_path):
 
 def test_the_contract_calls_every_function():
     """A function added to the header is added to the program."""
-    called = set(re.findall(r"\b(gmem_\w+)\s*\(", SOURCE.read_text()))
+    program = "".join(source.read_text() for source in SOURCES)
+    called = set(re.findall(r"\b(gmem_\w+)\s*\(", program))
     assert declared() - called == set()
 
 

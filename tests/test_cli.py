@@ -18,6 +18,9 @@ from gmemx.cli.chapters import (
     CHAPTERS,
     generative,
     generative_picture,
+    pool,
+    pool_field,
+    pool_picture,
     tensor,
     tensor_picture,
     tensor_terrain,
@@ -26,22 +29,7 @@ from gmemx.cli.formula import vrns16
 from gmemx.cli.stage import Stage
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def command(tmp_path):
-    """Run ``python -m gmemx`` in an empty folder, so that the installed package is used."""
-
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "gmemx", *map(str, arguments)],
-            cwd=tmp_path,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-        )
-
-    return run
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="pools are for Linux")
 
 
 def run_python(source, folder):
@@ -60,6 +48,7 @@ def test_help_names_the_commands(command):
     assert done.returncode == 0
     assert "tour" in done.stdout
     assert "fetch" in done.stdout
+    assert "pool" in done.stdout
 
 
 def test_fetch_prints_golden_values(command):
@@ -154,7 +143,8 @@ def test_tour_passes_its_own_checks(quick_tour):
     assert "FAILED" not in done.stdout
     assert "\x1b" not in done.stdout, "no colours where nobody looks"
     assert "M cells/s" in done.stdout
-    assert {path.name for path in pictures.iterdir()} == {f"{name}.png" for name in CHAPTERS}
+    drawn = set(CHAPTERS) - (set() if sys.platform == "linux" else {"pool"})
+    assert {path.name for path in pictures.iterdir()} == {f"{name}.png" for name in drawn}
 
 
 def test_tour_picture_shows_the_memory(quick_tour):
@@ -200,6 +190,52 @@ def test_tour_picture_shows_the_dtypes(quick_tour):
     colours = [len(np.unique(maps[name].reshape(-1, 3), axis=0)) for name in tensor_picture.SHOWN]
     assert colours[-1] == 15, "int4 from -7 to 7"
     assert colours[-1] < colours[-2] < colours[-3] < colours[0]
+
+
+@needs_linux
+def test_tour_picture_shows_the_field(quick_tour):
+    """The last field, large, is what NumPy makes of the first one in one piece."""
+    _, pictures = quick_tour
+    with Image.open(pictures / "pool.png") as image:
+        assert image.format == "PNG"
+        assert image.size == (pool_picture.WIDTH, pool_picture.HEIGHT)
+        left, top, right, bottom = pool_picture.FIELD
+        drawn = np.asarray(image.convert("RGB"))[top:bottom, left:right]
+
+    side, turns = pool.SIZES[True]
+    field = pool_field.first(gmemx.GMemContext(42), pool.START, side)
+    feed, kill = (pool_field.around(rate, 0, side, pool.STEPS) for rate in pool_field.rates(side))
+    for _ in range(turns):
+        rows = pool_field.around(field, 0, side, pool.STEPS)
+        field = pool_field.advance(rows, feed, kill, pool.STEPS)
+    assert np.array_equal(drawn, np.asarray(pool_picture.coloured(field, right - left)))
+    assert 0.2 < (field[1] > 0.2).mean() < 0.8, "something lives in it, and not everywhere"
+
+
+def test_field_follows_its_equations():
+    """Gray and Scott's equations, cell by cell and in float64."""
+    side, steps = 20, 3
+    field = pool_field.first(gmemx.GMemContext(7), 0, side)
+    feed, kill = pool_field.rates(side)
+    expected = field.astype(float)
+    for _ in range(steps):
+        u, v = expected
+        new = np.empty_like(expected)
+        for i in range(side):
+            for j in range(side):
+                spread = np.zeros(2)
+                for di in (-1, 0, 1):
+                    for dj in (-1, 0, 1):
+                        weight = {0: -1.0, 1: 0.2, 2: 0.05}[abs(di) + abs(dj)]
+                        spread += weight * expected[:, (i + di) % side, (j + dj) % side]
+                eaten = u[i, j] * v[i, j] ** 2
+                new[0, i, j] = u[i, j] + spread[0] - eaten + feed[i, j] * (1 - u[i, j])
+                taken = (feed[i, j] + kill[i, j]) * v[i, j]
+                new[1, i, j] = v[i, j] + 0.5 * spread[1] + eaten - taken
+        expected = new
+    around = [pool_field.around(what, 0, side, steps) for what in (field, feed, kill)]
+    found = pool_field.advance(*around, steps)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_terrain_is_of_the_cells():
@@ -285,6 +321,12 @@ BENCHMARKS = {
         *(f"read_{name}_{threads}" for name in SUMS for threads in (1, 2)),
     },
 }
+if sys.platform == "linux":
+    BENCHMARKS["pool"] = {
+        *("acquire_native", "acquire_with", "acquire_drop", "acquire_numpy", "get_native", "fill"),
+        *("open", "wake_parked", "wake_round_trip"),
+        *("handover_pipe", "handover_queue", "handover_segment"),
+    }
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

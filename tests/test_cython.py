@@ -12,9 +12,10 @@ import numpy as np
 import oracles
 import pytest
 from oracles import assert_same_bits
+from pools import linux_only, new_pool
 
 import gmemx
-from gmemx import GMemContext, Tensor
+from gmemx import BufferPool, GMemContext, Tensor
 
 HERE = Path(__file__).parent / "cython"
 CELLS = 2**64
@@ -24,8 +25,8 @@ CELLS = 2**64
 def build(tmp_path_factory):
     """A folder outside the checkout, with the extensions built in it."""
     folder = tmp_path_factory.mktemp("downstream")
-    for name in ("downstream.pyx", "downstream_direct.pyx", "tensors.pyx", "build_downstream.py"):
-        shutil.copy(HERE / name, folder)
+    for path in (*HERE.glob("*.pyx"), HERE / "build_downstream.py"):
+        shutil.copy(path, folder)
     built = subprocess.run(
         [sys.executable, "build_downstream.py"], cwd=folder, capture_output=True, text=True
     )
@@ -57,6 +58,12 @@ def direct(build):
 def tensors(build):
     """The extension that cimports Tensor."""
     return load(build, "tensors")
+
+
+@pytest.fixture(scope="module")
+def pools(build):
+    """The extension that cimports BufferPool and BufferGuard."""
+    return load(build, "pools")
 
 
 @pytest.mark.parametrize("start", [0, 2**40 - 500, 2**63, CELLS - 1000])
@@ -290,3 +297,86 @@ def test_loops_over_one_tensor_on_several_threads(tensors):
     for thread in threads:
         thread.join()
     assert tensor.min() == tensor.max() == -1.0
+
+
+# ---- shared pools --------------------------------------------------------------------------
+
+
+@linux_only
+def test_buffers_without_python(pools):
+    """Several threads acquire and release without the GIL, and find their own bytes."""
+    with new_pool(capacity=3) as pool:
+        wrong = []
+        threads = [
+            threading.Thread(
+                target=lambda mark=mark: wrong.append(pools.churn(pool, 500, 300, mark))
+            )
+            for mark in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == [0] * 4
+        assert pool.stats().used == 0
+
+
+@linux_only
+def test_guards_made_by_an_extension(pools):
+    """A guard over a hold of C gives it back; get and get_index find the same buffer."""
+    with new_pool() as pool:
+        with pools.acquired(pool, 1000, -1.0) as guard:
+            assert (guard.size, guard.readonly, guard.pool) == (1000, False, pool)
+            guard.numpy()[:] = 3
+            assert pools.total(guard) == 3000
+            value, index = guard.handle.value, guard.meta_index
+            assert pools.description(guard) == (1000, guard.cpu_ptr, value, True, -1)
+            for writable in (False, True):
+                assert pools.looked_up(pool, index, writable) == (value, 1000, index, -1, writable)
+            assert pool.ref_count(index) == 1
+        assert pool.ref_count(index) == 0
+        with pytest.raises(LookupError) as caught:
+            pools.get(pool, value)
+        assert isinstance(caught.value, gmemx.PoolError)
+        with pytest.raises(LookupError):
+            pools.release(pool, value)
+        with pytest.raises(LookupError):
+            pools.looked_up(pool, index, False)
+        with pytest.raises(ValueError, match="0"):
+            pools.acquired(pool, 0, 0.0)
+        assert pool.stats().used == 0
+
+
+@linux_only
+def test_tickets_of_an_extension(pools):
+    """Sent by one opened pool, claimed by another."""
+    with new_pool() as sender, BufferPool.open(sender.name) as receiver:
+        with pools.passed_on(sender, receiver, 9) as guard:
+            assert pools.total(guard) == 900
+            assert sender.stats().in_flight == 0
+        assert sender.stats().used == 0
+        with new_pool(capacity=1) as full, full.acquire_cpu(1), pytest.raises(TimeoutError):
+            pools.passed_on(full, full, 1)
+
+
+@linux_only
+def test_pins_of_an_extension(pools):
+    """What is pinned is not closed, and what has ended keeps its memory until it is unpinned."""
+    with new_pool() as pool:
+        guard = pool.acquire_cpu(100)
+        guard.numpy()[:] = 8
+        assert "cannot be closed" in pools.closes_while_pinned(guard)
+        assert "1 calls are running" in pools.closes_while_pinned(pool)
+        assert pools.ends_while_pinned(guard) == 8
+        assert pool.stats().used == 0
+        for work in (pools.live, pools.total):
+            with pytest.raises(ValueError, match="released"):
+                work(guard)
+        assert pools.has_handle(pool)
+    assert not pools.has_handle(pool)
+    for work in (pools.live, lambda closed: pools.acquired(closed, 10, 0.0)):
+        with pytest.raises(ValueError, match="the pool is closed"):
+            work(pool)
+    for wrong in (None, "pool", 5):
+        with pytest.raises(TypeError):
+            pools.acquired(wrong, 10, 0.0)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # interop.md is tables, which test_interop.py holds against what it finds.
 GUIDES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "interop.md"})
 TENSOR = (ROOT / "docs" / "tensor.md").read_text(encoding="utf-8")
+POOL = (ROOT / "docs" / "pool.md").read_text(encoding="utf-8")
 
 # Not modules: the command's entry point, and the shared library, which has a module's suffix.
 NOT_IMPORTED = {"gmemx.__main__", "gmemx.libgmemx"}
@@ -38,6 +40,7 @@ PRINTED = [
     ("python", "ctypes_bridge.py"),
 ]
 
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="pools are for Linux")
 needs_shell = pytest.mark.skipif(os.name != "posix", reason="the commands are for a POSIX shell")
 
 
@@ -56,7 +59,9 @@ def readme_command(tmp_path):
     shutil.copytree(
         ROOT / "examples",
         tmp_path / "examples",
-        ignore=shutil.ignore_patterns("build", "*.so", "walk.c", "energy.c", "cells", "tensor"),
+        ignore=shutil.ignore_patterns(
+            *("build", "*.so", "walk.c", "energy.c", "frames.c", "cells", "tensor", "pool")
+        ),
     )
     # `python` and `gmemx` are this environment's, whatever its folders are called.
     commands = tmp_path / "bin"
@@ -67,7 +72,7 @@ def readme_command(tmp_path):
         script.chmod(0o755)
 
     def run(line):
-        (block,) = (block for block in blocks(README + TENSOR, "sh") if line in block)
+        (block,) = (block for block in blocks(README + TENSOR + POOL, "sh") if line in block)
         done = subprocess.run(
             ["sh", "-eu", "-c", block],
             cwd=tmp_path,
@@ -108,9 +113,18 @@ def test_readme_prints_the_examples():
         assert blocks(README, language) == texts, files
 
 
-def test_the_guide_to_tensors_prints_the_examples():
-    for language, path in (("cython", "cython/energy.pyx"), ("c", "c/tensor.c")):
-        assert blocks(TENSOR, language) == [(ROOT / "examples" / path).read_text(encoding="utf-8")]
+@pytest.mark.parametrize(
+    ("guide", "language", "path"),
+    [
+        (TENSOR, "cython", "cython/energy.pyx"),
+        (TENSOR, "c", "c/tensor.c"),
+        (POOL, "cython", "cython/frames.pyx"),
+        (POOL, "c", "c/pool.c"),
+    ],
+    ids=lambda value: value if "\n" not in value else "",
+)
+def test_guides_print_the_examples(guide, language, path):
+    assert blocks(guide, language) == [(ROOT / "examples" / path).read_text(encoding="utf-8")]
 
 
 def test_readme_links_lead_somewhere():
@@ -157,6 +171,57 @@ def test_tensor_cimport(readme_command, tmp_path):
 @needs_shell
 def test_tensor_c(readme_command):
     assert readme_command("examples/c/tensor.c") == "5 7 9, 0x40c0 is 6.0\n"
+
+
+@needs_linux
+def test_pool_cimport(readme_command, tmp_path):
+    readme_command("build_ext")
+    source = """
+        import gmemx, frames
+        with gmemx.BufferPool.anonymous() as pool:
+            with frames.ramp(pool, 1000) as guard:
+                print(guard.numpy()[-1], frames.total(guard), pool.stats().used)
+            print(pool.stats().used)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        cwd=tmp_path / "examples" / "cython",
+        capture_output=True,
+        text=True,
+    )
+    total = sum(i % 256 for i in range(1000))
+    assert done.stdout == f"{999 % 256} {total} 1\n0\n", done.stderr
+
+
+@needs_linux
+def test_pool_c(readme_command):
+    expected = "1000000 bytes: written by one process, read by another\n"
+    assert readme_command("examples/c/pool.c") == expected
+
+
+@needs_linux
+def test_pool_example(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "pool.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "done [255 255 255]",
+        "[0 0 0] 1 buffer, 1 process",
+        "1000 2",
+        "0 in use",
+    ]
+
+
+@needs_linux
+def test_pool_command_line(readme_command):
+    """The block names a pool that has to be there."""
+    with gmemx.BufferPool.open_or_create("frames"):
+        assert "frames" in readme_command("gmemx pool stat")
 
 
 def test_tensor_example(tmp_path):
@@ -225,7 +290,7 @@ def defined_in(body):
     return {name for name in names if not name.startswith("_") or name == "__version__"}
 
 
-@pytest.mark.parametrize("name", ["generative", "runtime", "status", "tensor"])
+@pytest.mark.parametrize("name", ["generative", "pool", "runtime", "status", "tensor"])
 def test_stubs_tell_of_everything(name):
     module = importlib.import_module(f"gmemx.{name}")
     stub = ast.parse((ROOT / "gmemx" / f"{name}.pyi").read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@ from setuptools import Extension, setup
 
 import gmemx
 
+names = ["walk", "energy", "frames"]
 include = [gmemx.get_include()]
-walk = Extension("walk", ["walk.pyx"], include_dirs=include)
-energy = Extension("energy", ["energy.pyx"], include_dirs=include)
-setup(name="examples", ext_modules=cythonize([walk, energy], language_level=3))
+modules = [Extension(name, [f"{name}.pyx"], include_dirs=include) for name in names]
+setup(name="examples", ext_modules=cythonize(modules, language_level=3))

@@ -16,9 +16,15 @@ import sys
 from collections.abc import Sequence
 
 import gmemx
-from gmemx.cli import fetch, tour
+from gmemx.cli import fetch, pool, tour
 
-COMMANDS = {"tour": tour, "fetch": fetch}
+COMMANDS = {"tour": tour, "fetch": fetch, "pool": pool}
+
+# What a command may end with, in a sentence; anything else is a defect and shows where.
+FAILURES = (
+    gmemx.GmemxError,
+    *(ValueError, LookupError, ArithmeticError, OSError, MemoryError),
+)
 
 # Third-party modules of the extra "cli", as a user installs them.
 EXTRA = {"rich": "rich", "PIL": "Pillow"}
@@ -87,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
-    except (ValueError, LookupError, ArithmeticError, OSError, MemoryError) as error:
+    except FAILURES as error:
         return _fail(f"gmemx {args.command}: {_sentence(error)}")
 
 

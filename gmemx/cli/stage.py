@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
+
+from gmemx.cli.tables import table_of
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,7 @@ class Stage:
         rows : iterable of sequence of str
             As many cells each as there are columns.
         """
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(columns):
-            table.add_column(column, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+        self.console.print(table_of(columns, rows))
 
     def check(self, name: str, ok: object, detail: str = "") -> None:
         """Report whether a claim held.

@@ -1,30 +1,10 @@
 /* What gmemx.h promises, checked from C. Prints each promise that is broken. */
 
+#include "contract.h"
+
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "gmemx.h"
-
-static int broken = 0;
-
-#define CHECK(promise)                                                          \
-    do {                                                                        \
-        if (!(promise)) {                                                       \
-            printf("%s:%d: broken: %s (last error: %s)\n", __FILE__, __LINE__,  \
-                   #promise, gmem_last_error());                                \
-            broken++;                                                           \
-        }                                                                       \
-    } while (0)
-
-/* The status is the wanted one, and the text mentions what was wrong. */
-#define FAILS(call, wanted, mention)                                            \
-    do {                                                                        \
-        CHECK((call) == (wanted));                                              \
-        CHECK(strstr(gmem_last_error(), (mention)) != NULL);                    \
-    } while (0)
-
-#define IS_NULL_ARGUMENT(call, name) FAILS(call, GMEM_STATUS_NULL_ARGUMENT, name)
+int broken = 0;
 
 enum { N = 1000 };
 
@@ -569,6 +549,7 @@ int main(void) {
     tensors();
     bad_views();
     failures();
+    pools();
     puts(broken ? "the contract is broken" : "the contract holds");
     return broken != 0;
 }

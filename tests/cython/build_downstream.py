@@ -14,6 +14,7 @@ setup(
         [
             Extension("downstream", ["downstream.pyx"], **common),
             Extension("tensors", ["tensors.pyx"], **common),
+            Extension("pools", ["pools.pyx"], **common),
             Extension(
                 "downstream_direct",
                 ["downstream_direct.pyx"],

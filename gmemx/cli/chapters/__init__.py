@@ -12,4 +12,4 @@ To add one: write the module, name it in ``CHAPTERS``. Shared drawing lies in
 
 # In the order of the tour. Names and not modules: importing a chapter needs the
 # extra "cli", listing them must not.
-CHAPTERS = ("generative", "tensor")
+CHAPTERS = ("generative", "tensor", "pool")

@@ -1,7 +1,6 @@
 //! Reductions of generated cells in C, a step at a time.
 
-use super::generative::boxed;
-use super::guard::{borrow, free, guard, out};
+use super::guard::{borrow, boxed, free, guard, out};
 use super::status::Status;
 use crate::error::Error;
 use crate::generative::{Context, Folding};

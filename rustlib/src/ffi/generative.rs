@@ -1,12 +1,10 @@
 //! Generative memory in C.
 
-use std::alloc::{Layout, alloc};
 use std::ffi::c_char;
 use std::ptr;
 
-use super::guard::{borrow, free, guard, guard_or, input, out, output, text};
+use super::guard::{borrow, boxed, free, guard, guard_or, input, out, output, text};
 use super::status::Status;
-use crate::error::{Error, Result};
 use crate::generative::{Context, Generator, Snapshot};
 
 /// Makes a context of the generator "vrns16": 2^64 cells, none of them stored.
@@ -432,17 +430,4 @@ pub unsafe extern "C" fn gmem_overlay_values(overlay: *const Snapshot) -> *const
 pub unsafe extern "C" fn gmem_overlay_free(overlay: *mut Snapshot) {
     // SAFETY: the caller's.
     unsafe { free(overlay) }
-}
-
-/// `Box::new` that reports refused memory instead of ending the process.
-pub(super) fn boxed<T>(value: T) -> Result<*mut T> {
-    const { assert!(size_of::<T>() > 0) };
-    // SAFETY: the layout has a size above zero.
-    let room = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
-    if room.is_null() {
-        return Err(Error::OutOfMemory("out of memory: no room for a handle"));
-    }
-    // SAFETY: room for one T, aligned for it, which `free` gives back as a Box.
-    unsafe { room.write(value) };
-    Ok(room)
 }

@@ -1,6 +1,7 @@
 //! The one place that catches panics, and the one that turns pointers into
 //! references. No panic crosses the ABI; NULL gives a status, never a crash.
 
+use std::alloc::{Layout, alloc};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
@@ -104,6 +105,19 @@ pub unsafe fn text<'a>(pointer: *const std::ffi::c_char, name: &'static str) -> 
     unsafe { std::ffi::CStr::from_ptr(pointer) }
         .to_str()
         .map_err(|_| Error::InvalidArgument(format!("{name} is not UTF-8")))
+}
+
+/// `Box::new` that reports refused memory instead of ending the process.
+pub fn boxed<T>(value: T) -> Result<*mut T> {
+    const { assert!(size_of::<T>() > 0) };
+    // SAFETY: the layout has a size above zero.
+    let room = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
+    if room.is_null() {
+        return Err(Error::OutOfMemory("out of memory: no room for a handle"));
+    }
+    // SAFETY: room for one T, aligned for it, which `free` gives back as a Box.
+    unsafe { room.write(value) };
+    Ok(room)
 }
 
 /// Gives a freed pair back its owner and drops it; NULL is nothing.

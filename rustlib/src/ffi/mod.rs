@@ -4,9 +4,15 @@
 //! come last and are written on success only. The doc comments of these files
 //! are the C manual: cbindgen puts them into `gmemx.h`.
 
+#[cfg(target_os = "linux")]
+mod cuda;
 mod folding;
 mod generative;
 mod guard;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
+mod pool_survey;
 mod runtime;
 mod status;
 mod tensor;

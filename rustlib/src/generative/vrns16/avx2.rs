@@ -181,12 +181,15 @@ pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
         let h = four.map(|address| hash(address ^ seed));
         let h = _mm256_setr_epi64x(h[0] as i64, h[1] as i64, h[2] as i64, h[3] as i64);
         // SAFETY: four doubles.
-        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), to_f64x4(h)) };
+        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), cells(h)) };
     }
     for (out, &address) in out_rest.iter_mut().zip(rest) {
         *out = super::to_f64(hash(address ^ seed));
     }
 }
+
+/// 2^-64.
+const UNIT: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// u64 to f64, rounded once: both halves become exact doubles by their
 /// exponents (2^84 and 2^52), and only the last addition rounds.
@@ -198,8 +201,47 @@ fn to_f64x4(h: __m256i) -> __m256d {
         _mm256_xor_si256(_mm256_srli_epi64::<32>(h), _mm256_set1_epi64x(0x4530_0000_0000_0000));
     let bias = _mm256_set1_pd(19_342_813_118_337_666_422_669_312.0); // 2^84 + 2^52
     let high = _mm256_sub_pd(_mm256_castsi256_pd(high), bias);
-    let sum = _mm256_add_pd(high, _mm256_castsi256_pd(low));
-    _mm256_mul_pd(sum, _mm256_set1_pd(1.0 / 18_446_744_073_709_551_616.0))
+    _mm256_add_pd(high, _mm256_castsi256_pd(low))
+}
+
+/// The cells behind four words.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn cells(h: __m256i) -> __m256d {
+    _mm256_mul_pd(to_f64x4(h), _mm256_set1_pd(UNIT))
+}
+
+/// The sums of a block of `GROUPS` groups: lane j has that of every sixteenth cell from j on.
+///
+/// # Safety
+/// AVX2; `GROUPS` groups are the whole block.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub unsafe fn sum_groups<const GROUPS: usize>(block: &Block) -> [f64; GROUP] {
+    let s = block.permutation;
+    let mut sums = [_mm256_setzero_pd(); GROUP / 4];
+    for g in 0..GROUPS {
+        let j = (g * GROUP) ^ (s & !(GROUP - 1));
+        let mut acc = [_mm256_setzero_si256(); GROUP / 4];
+        for slice in &block.slices {
+            for (k, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: each slice holds a whole block from its pointer on.
+                let part = unsafe { _mm256_loadu_si256(slice.add(j + 4 * k).cast()) };
+                *acc = _mm256_xor_si256(*acc, part);
+            }
+        }
+        for (sum, h) in sums.iter_mut().zip(acc) {
+            *sum = _mm256_add_pd(*sum, to_f64x4(h));
+        }
+    }
+    // Scaled and put in order only now: a power of two leaves all roundings as they
+    // are, and a permutation within groups swaps whole lanes.
+    let mut lanes = [0.0; GROUP];
+    for (sum, lanes) in sums.into_iter().zip(lanes.as_chunks_mut::<4>().0) {
+        // SAFETY: room for four f64.
+        unsafe { _mm256_storeu_pd(lanes.as_mut_ptr(), sum) };
+    }
+    std::array::from_fn(|lane| lanes[lane ^ (s % GROUP)] * UNIT)
 }
 
 /// Writes `groups` groups of [`GROUP`] cells of one block, from group `first` on.
@@ -241,7 +283,7 @@ pub unsafe fn groups<const STREAM: bool>(
             }
         }
         for (k, &h) in acc.iter().enumerate() {
-            let v = to_f64x4(_mm256_permutevar8x32_epi32(h, lanes));
+            let v = cells(_mm256_permutevar8x32_epi32(h, lanes));
             // SAFETY: the caller gives room for `groups` whole groups.
             unsafe {
                 let target = out.add(g * GROUP + 4 * (k ^ vectors));
@@ -283,7 +325,7 @@ mod tests {
         for h in edges.chain(top) {
             // SAFETY: AVX2 is there.
             let lanes: [f64; 4] =
-                unsafe { std::mem::transmute(to_f64x4(_mm256_set1_epi64x(h as i64))) };
+                unsafe { std::mem::transmute(cells(_mm256_set1_epi64x(h as i64))) };
             for lane in lanes {
                 assert_eq!(lane.to_bits(), (h as f64 / 18446744073709551615.0).to_bits(), "{h:#x}");
             }

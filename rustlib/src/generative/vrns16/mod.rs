@@ -98,12 +98,30 @@ pub fn fill(seed: u64, start: u64, out: &mut [f64], threads: usize) {
 /// aligned cells.
 pub use tables::{REGION, TILE};
 
+/// As [`visit`], but gives only the sums of each block's cells: that of every sixteenth
+/// from cell j on as lane j. False, and nothing is given, where that is no faster.
+pub fn sums(seed: u64, start: u64, blocks: usize, each: impl FnMut(usize, [f64; 16])) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx2
+        && blocks >= FEW
+        && let Some(tables) = tables::get()
+    {
+        // SAFETY: as in `value`.
+        unsafe { tables.sums(seed, start, blocks, each) };
+        return true;
+    }
+    let _ = (seed, start, blocks, each);
+    false
+}
+
+/// Blocks below which most of the tiles are empty.
+const FEW: usize = REGION / TILE / 4;
+
 /// Makes `blocks` whole blocks of [`TILE`] cells from `start` on, in the order that is
 /// fastest, and gives each to `each` with its number. `start` is a multiple of `TILE`.
 pub fn visit(seed: u64, start: u64, blocks: usize, mut each: impl FnMut(usize, &mut [f64; TILE])) {
     match tables::get() {
-        // For fewer, most of the tiles are empty.
-        Some(tables) if blocks >= REGION / TILE / 4 => tables.visit(seed, start, blocks, each),
+        Some(tables) if blocks >= FEW => tables.visit(seed, start, blocks, each),
         _ => {
             let mut cells = [0.0; TILE];
             for i in 0..blocks {

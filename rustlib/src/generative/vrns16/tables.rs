@@ -63,6 +63,18 @@ const STARTS: [usize; 17] = {
     starts
 };
 
+/// How far beyond the first block's slice of table i the slices of a tile reach.
+#[cfg(target_arch = "x86_64")]
+const FRONTS: [usize; 16] = {
+    let mut fronts = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        fronts[i] = STRIDE.saturating_sub(PRIMES[i] as usize) * (REGION / STRIDE - 1);
+        i += 1;
+    }
+    fronts
+};
+
 /// The tables, built by the first caller; None where memory for them is refused.
 pub fn get() -> Option<&'static Tables> {
     static TABLES: OnceLock<Option<Tables>> = OnceLock::new();
@@ -145,12 +157,54 @@ impl Tables {
             _ => portable_groups,
         };
         let mut cells = Cells([0.0; TILE]);
-        for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, residues| {
+        for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, place, residues| {
+            self.fetch_ahead(place);
             let block = self.block(residues, seed as usize % TILE);
             // SAFETY: room for a whole block.
             unsafe { kernel(&block, 0, TILE / GROUP, cells.0.as_mut_ptr()) };
             each(at / TILE, &mut cells.0);
         });
+    }
+
+    /// As `visit`, but gives only the sums of the blocks' cells, lane by lane: they are
+    /// never stored.
+    ///
+    /// # Safety
+    /// The CPU has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    pub unsafe fn sums(
+        &self,
+        seed: u64,
+        start: u64,
+        blocks: usize,
+        mut each: impl FnMut(usize, [f64; GROUP]),
+    ) {
+        for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, place, residues| {
+            self.fetch_ahead(place);
+            let block = self.block(residues, seed as usize % TILE);
+            // SAFETY: the caller vouches for AVX2; the block has `TILE` cells.
+            each(at / TILE, unsafe { super::avx2::sum_groups::<{ TILE / GROUP }>(&block) });
+        });
+    }
+
+    /// Fetches what the next tile is the first to read of one table: another table for
+    /// each block of a tile. It is new to the near caches, and no stretch is long enough
+    /// for the CPU to see it coming.
+    #[inline(always)]
+    fn fetch_ahead(&self, place: Place<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let i = place.block % 16;
+            let slice = STARTS[i] + place.first[i] as usize + TILE + FRONTS[i];
+            for line in (8..TILE + 8).step_by(8) {
+                let entry = self.first.as_ptr().wrapping_add(slice + line);
+                // SAFETY: every x86-64 CPU has SSE, and any address may be fetched.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast_const().cast()) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = place;
     }
 
     /// Cells that lie within one group, at either end of a run.
@@ -201,7 +255,8 @@ impl Tables {
     /// Some tiles of a run of whole blocks that lies in one aligned region.
     fn tiles(&self, body: &Body, run: Range<usize>, tiles: Range<usize>) {
         let start = body.address(run.start);
-        for_each_tiled(body.seed, start, run.len(), tiles, |at, residues| {
+        for_each_tiled(body.seed, start, run.len(), tiles, |at, place, residues| {
+            self.fetch_ahead(place);
             let block = self.block(residues, body.seed as usize % TILE);
             let out = body.out.wrapping_add(run.start + at);
             // SAFETY: `at` is a multiple of TILE below the run's length, which is one
@@ -221,7 +276,15 @@ impl Tables {
     }
 }
 
-/// Calls `each(at, residues)` for the blocks of some tiles that lie in a run of
+/// A block's place in its tile.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    block: usize,
+    /// The residues of the tile's first block.
+    first: &'a [u32; 16],
+}
+
+/// Calls `each(at, place, residues)` for the blocks of some tiles that lie in a run of
 /// `length` cells from `start` on: whole blocks inside one aligned region.
 #[inline(always)]
 fn for_each_tiled(
@@ -229,17 +292,18 @@ fn for_each_tiled(
     start: u64,
     length: usize,
     tiles: Range<usize>,
-    mut each: impl FnMut(usize, [u32; 16]),
+    mut each: impl FnMut(usize, Place<'_>, [u32; 16]),
 ) {
     let first = start as usize % REGION;
     let x = (start ^ seed) & !(REGION as u64 - 1);
     let flip = (seed as usize % REGION) & !(TILE - 1);
     for tile in tiles {
-        let mut r = residues(x.wrapping_add((tile * TILE) as u64));
-        for offset in (tile * TILE..REGION).step_by(STRIDE) {
+        let first_residues = residues(x.wrapping_add((tile * TILE) as u64));
+        let mut r = first_residues;
+        for (block, offset) in (tile * TILE..REGION).step_by(STRIDE).enumerate() {
             let at = (offset ^ flip).wrapping_sub(first);
             if at < length {
-                each(at, r);
+                each(at, Place { block, first: &first_residues }, r);
             }
             advance(&mut r);
         }

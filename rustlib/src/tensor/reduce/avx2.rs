@@ -11,6 +11,7 @@ use std::arch::x86_64::*;
 
 use super::float::Lanes;
 use super::fold::LEAF;
+use super::integer::Halves;
 
 /// 2^n.
 const fn power(n: u64) -> f64 {
@@ -19,10 +20,10 @@ const fn power(n: u64) -> f64 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load<const BYTES: usize>(leaf: &[[u8; BYTES]; LEAF], i: usize) -> __m256i {
-    assert!((i + 1) * 32 <= BYTES * LEAF);
-    // SAFETY: 32 bytes inside the leaf, as just seen.
-    unsafe { _mm256_loadu_si256(leaf.as_ptr().cast::<__m256i>().add(i)) }
+fn load<const BYTES: usize>(part: &[[u8; BYTES]], i: usize) -> __m256i {
+    assert!((i + 1) * 32 <= size_of_val(part));
+    // SAFETY: 32 bytes inside the part, as just seen.
+    unsafe { _mm256_loadu_si256(part.as_ptr().cast::<__m256i>().add(i)) }
 }
 
 #[inline]
@@ -93,6 +94,34 @@ pub fn sum_i16(leaf: &[[u8; 2]; LEAF]) -> i64 {
 pub fn sum_u16(leaf: &[[u8; 2]; LEAF]) -> i64 {
     let sign = _mm256_set1_epi16(i16::MIN);
     words(leaf, |v| _mm256_xor_si256(v, sign)) + 32768 * LEAF as i64
+}
+
+/// Takes rows of eight elements of eight bytes in, as `integer` has them.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn add_halves_of_eight(state: &mut Halves, part: &[[u8; 8]], raise: u64) {
+    let raise = _mm256_set1_epi64x(raise as i64);
+    let lower = _mm256_set1_epi64x(0xFFFF_FFFF);
+    let read = |lanes: &[u64; 8], k: usize| {
+        // SAFETY: four of eight lanes, k below 2.
+        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast::<__m256i>().add(k)) }
+    };
+    let mut low = [read(&state.low, 0), read(&state.low, 1)];
+    let mut high = [read(&state.high, 0), read(&state.high, 1)];
+    for i in 0..part.len() / 8 {
+        for k in 0..2 {
+            let raised = _mm256_xor_si256(load(part, 2 * i + k), raise);
+            low[k] = _mm256_add_epi64(low[k], _mm256_and_si256(raised, lower));
+            high[k] = _mm256_add_epi64(high[k], _mm256_srli_epi64::<32>(raised));
+        }
+    }
+    for k in 0..2 {
+        // SAFETY: as for reading.
+        unsafe {
+            _mm256_storeu_si256(state.low.as_mut_ptr().cast::<__m256i>().add(k), low[k]);
+            _mm256_storeu_si256(state.high.as_mut_ptr().cast::<__m256i>().add(k), high[k]);
+        }
+    }
 }
 
 /// How many elements have none of the bits of `telling`, by comparison of `BYTES`

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::fold::{BLOCK, Fold, LEAF};
+use super::fold::{BLOCK, Fold, LEAF, STREAMS, one_by_one, turns};
 use crate::tensor::element::{Element, F8E4M3, F8E5M2};
 
 const LANES: usize = 16;
@@ -13,6 +13,9 @@ pub type Lanes = [f64; LANES];
 
 /// A floating point element type.
 pub trait Float: Element {
+    /// Whether adding up is so fast that memory holds it up.
+    const FAST: bool = false;
+
     fn to_f64(raw: Self::Raw) -> f64;
 
     /// A leaf by the CPU's own instructions; None where plain code must do it.
@@ -23,6 +26,8 @@ pub trait Float: Element {
 }
 
 impl Float for f64 {
+    const FAST: bool = true;
+
     #[inline(always)]
     fn to_f64(raw: [u8; 8]) -> f64 {
         f64::from_ne_bytes(raw)
@@ -30,6 +35,8 @@ impl Float for f64 {
 }
 
 impl Float for f32 {
+    const FAST: bool = true;
+
     #[inline(always)]
     fn to_f64(raw: [u8; 4]) -> f64 {
         f64::from(f32::from_ne_bytes(raw))
@@ -171,6 +178,30 @@ impl<T: Float> Fold for FloatSum<T> {
             #[inline(always)]
             || lanes::<T>(leaf),
         ));
+    }
+
+    #[inline(always)]
+    fn leaves<'a, const AVX2: bool>(
+        states: &mut [Pairs; STREAMS],
+        leaf: impl Fn(usize) -> &'a [T::Raw; LEAF],
+    ) {
+        if !T::FAST {
+            return one_by_one::<Self, AVX2>(states, leaf);
+        }
+        let mut lanes = [[0.0; LANES]; STREAMS];
+        turns(
+            leaf,
+            #[inline(always)]
+            |stream, part| {
+                // Out of memory while they are added to.
+                let mut now = lanes[stream];
+                add_rows::<T>(&mut now, part);
+                lanes[stream] = now;
+            },
+        );
+        for (state, lanes) in states.iter_mut().zip(lanes) {
+            state.push(lanes);
+        }
     }
 
     #[inline(always)]

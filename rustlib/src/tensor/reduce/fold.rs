@@ -13,9 +13,12 @@ pub const BLOCK: usize = 1 << 15;
 /// Blocks folded side by side: a core fetches several streams of memory faster
 /// than one.
 pub const STREAMS: usize = 4;
+/// Bytes of one stream that [`turns`] gives at a time: the longer the stretch, the more
+/// the fetching of the other streams falls behind.
+const TURN: usize = 256;
 
 /// One reduction of one element type.
-pub trait Fold {
+pub trait Fold: Sized {
     /// An element as stored.
     type Raw: Copy + Send + Sync;
     /// What a block has come to while it is being folded.
@@ -31,6 +34,17 @@ pub trait Fold {
 
     /// Takes a whole leaf in; with `AVX2` only where the CPU has it.
     fn leaf<const AVX2: bool>(state: &mut Self::State, leaf: &[Self::Raw; LEAF]);
+    /// Takes in one leaf of each stream. Those that memory and not arithmetic holds up
+    /// do it in [`turns`] shorter than a leaf.
+    #[inline(always)]
+    fn leaves<'a, const AVX2: bool>(
+        states: &mut [Self::State; STREAMS],
+        leaf: impl Fn(usize) -> &'a [Self::Raw; LEAF],
+    ) where
+        Self::Raw: 'a,
+    {
+        one_by_one::<Self, AVX2>(states, leaf);
+    }
     /// Takes in what follows the last whole leaf.
     fn rest(state: &mut Self::State, rest: &[Self::Raw]);
     /// Ends a block of that many elements.
@@ -42,6 +56,29 @@ pub trait Fold {
     /// Takes one element into a cell; at most 2^31 of them are.
     fn add(cell: &mut Self::Cell, raw: Self::Raw);
     fn cell(cell: Self::Cell) -> Self::Acc;
+}
+
+/// Takes in one leaf of each stream, all of a leaf at a time.
+#[inline(always)]
+pub fn one_by_one<'a, F: Fold<Raw: 'a>, const AVX2: bool>(
+    states: &mut [F::State; STREAMS],
+    leaf: impl Fn(usize) -> &'a [F::Raw; LEAF],
+) {
+    for (stream, state) in states.iter_mut().enumerate() {
+        F::leaf::<AVX2>(state, leaf(stream));
+    }
+}
+
+/// Gives `part(stream, elements)` a leaf of each stream piece by piece, the streams in turn.
+#[inline(always)]
+pub fn turns<'a, R: 'a>(leaf: impl Fn(usize) -> &'a [R; LEAF], mut part: impl FnMut(usize, &[R])) {
+    const { assert!((LEAF * size_of::<R>()).is_multiple_of(TURN)) };
+    let turn = const { TURN / size_of::<R>() };
+    for from in (0..LEAF).step_by(turn) {
+        for stream in 0..STREAMS {
+            part(stream, &leaf(stream)[from..from + turn]);
+        }
+    }
 }
 
 /// Partial results combined in pairs, pairs of pairs and so on, in order.
@@ -143,9 +180,11 @@ fn blocks_body<F: Fold, const AVX2: bool>(memory: &[F::Raw], out: &mut [F::Acc; 
     let (leaves, _) = memory.as_chunks::<LEAF>();
     let mut states = [F::START; STREAMS];
     for i in 0..BLOCK / LEAF {
-        for (stream, state) in states.iter_mut().enumerate() {
-            F::leaf::<AVX2>(state, &leaves[stream * (BLOCK / LEAF) + i]);
-        }
+        F::leaves::<AVX2>(
+            &mut states,
+            #[inline(always)]
+            |stream| &leaves[stream * (BLOCK / LEAF) + i],
+        );
     }
     for (out, state) in out.iter_mut().zip(&states) {
         *out = F::close(state, BLOCK);

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::fold::{Fold, LEAF};
+use super::fold::{Fold, LEAF, STREAMS, one_by_one, turns};
 use crate::tensor::element::{Bool, Element};
 
 /// An element type whose sums are integers.
@@ -18,6 +18,16 @@ pub trait Integer: Element {
     const CELL: Self::Cell;
 
     fn leaf<const AVX2: bool>(state: &mut Self::State, leaf: &[Self::Raw; LEAF]);
+
+    /// As [`Fold::leaves`].
+    #[inline(always)]
+    fn leaves<'a, const AVX2: bool>(
+        states: &mut [Self::State; STREAMS],
+        leaf: impl Fn(usize) -> &'a [Self::Raw; LEAF],
+    ) {
+        one_by_one::<IntegerSum<Self>, AVX2>(states, leaf);
+    }
+
     fn rest(state: &mut Self::State, rest: &[Self::Raw]);
     fn close(state: &Self::State, elements: usize) -> i128;
     fn add(cell: &mut Self::Cell, raw: Self::Raw);
@@ -76,6 +86,17 @@ narrow!(
     u16, i64::from, avx2::sum_u16;
 );
 
+#[inline(always)]
+fn add_rows<T: Element>(state: &mut [i64; 16], part: &[T::Raw], widen: impl Fn(T) -> i64) {
+    let mut lanes = *state;
+    for row in part.as_chunks::<16>().0 {
+        for (lane, &raw) in lanes.iter_mut().zip(row) {
+            *lane += widen(T::from_raw(raw));
+        }
+    }
+    *state = lanes;
+}
+
 macro_rules! four_bytes {
     ($($type:ty),*) => {$(
         impl Integer for $type {
@@ -85,13 +106,19 @@ macro_rules! four_bytes {
 
             #[inline(always)]
             fn leaf<const AVX2: bool>(state: &mut [i64; 16], leaf: &[Self::Raw; LEAF]) {
-                let mut lanes = *state;
-                for row in leaf.as_chunks::<16>().0 {
-                    for (lane, &raw) in lanes.iter_mut().zip(row) {
-                        *lane += i64::from(Self::from_raw(raw));
-                    }
-                }
-                *state = lanes;
+                add_rows::<Self>(state, leaf, i64::from);
+            }
+
+            #[inline(always)]
+            fn leaves<'a, const AVX2: bool>(
+                states: &mut [[i64; 16]; STREAMS],
+                leaf: impl Fn(usize) -> &'a [Self::Raw; LEAF],
+            ) {
+                turns(
+                    leaf,
+                    #[inline(always)]
+                    |stream, part| add_rows::<Self>(&mut states[stream], part, i64::from),
+                );
             }
 
             #[inline(always)]
@@ -113,8 +140,8 @@ four_bytes!(i32, u32);
 /// without sign.
 #[derive(Clone, Copy)]
 pub struct Halves {
-    low: [u64; 8],
-    high: [u64; 8],
+    pub low: [u64; 8],
+    pub high: [u64; 8],
 }
 
 macro_rules! eight_bytes {
@@ -137,6 +164,25 @@ macro_rules! eight_bytes {
                     }
                 }
                 *state = now;
+            }
+
+            #[inline(always)]
+            fn leaves<'a, const AVX2: bool>(
+                states: &mut [Halves; STREAMS],
+                leaf: impl Fn(usize) -> &'a [Self::Raw; LEAF],
+            ) {
+                #[cfg(target_arch = "x86_64")]
+                if AVX2 {
+                    return turns(
+                        leaf,
+                        #[inline(always)]
+                        |stream, part| {
+                            // SAFETY: called so only where the CPU was seen to have AVX2.
+                            unsafe { avx2::add_halves_of_eight(&mut states[stream], part, $raise) }
+                        },
+                    );
+                }
+                one_by_one::<IntegerSum<Self>, AVX2>(states, leaf);
             }
 
             #[inline(always)]
@@ -164,7 +210,7 @@ macro_rules! eight_bytes {
 }
 
 eight_bytes!(
-    i64, (1u64 << 63);
+    i64, 1u64 << 63;
     u64, 0u64;
 );
 
@@ -184,6 +230,14 @@ impl<T: Integer> Fold for IntegerSum<T> {
     #[inline(always)]
     fn leaf<const AVX2: bool>(state: &mut T::State, leaf: &[T::Raw; LEAF]) {
         T::leaf::<AVX2>(state, leaf);
+    }
+
+    #[inline(always)]
+    fn leaves<'a, const AVX2: bool>(
+        states: &mut [T::State; STREAMS],
+        leaf: impl Fn(usize) -> &'a [T::Raw; LEAF],
+    ) {
+        T::leaves::<AVX2>(states, leaf);
     }
 
     #[inline(always)]

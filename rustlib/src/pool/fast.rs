@@ -1,0 +1,105 @@
+//! The common cases of acquire, get and release, short enough to be one function each.
+//! Whatever is not as it mostly is, errors too, is left to `buffers`, with nothing changed.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::Buffer;
+use super::attachment::{Attachment, NOBODY};
+use super::blocks::Need;
+use super::buffers::{handle_of, index_of, low_generation};
+use super::holds::{Count, MOST};
+use super::layout::{Slot, UNIT};
+use super::word::Word;
+
+impl Attachment {
+    /// The buffer in a slot that this process holds.
+    #[inline(always)]
+    fn plain_buffer(&self, index: u32, slot: &Slot, word: Word, writable: bool) -> Option<Buffer> {
+        let side = if writable { &self.writer } else { &self.reader };
+        let map = &side.get()?.map;
+        let (place, units) = (slot.place.load(Acquire), slot.units.load(Relaxed));
+        let size = slot.size.load(Relaxed);
+        let inside = place != 0 && place.checked_add(units)? <= self.units() + 1;
+        let fits = size != 0 && size.div_ceil(UNIT) <= units;
+        if !inside || !fits || slot.arena.load(Relaxed) != 0 {
+            return None;
+        }
+        // SAFETY: within the mapping, as was just seen.
+        let data = unsafe { map.start().add(((place - 1) * UNIT) as usize) };
+        let handle = handle_of(index, slot, word);
+        Some(Buffer { handle, data, size: size as usize, index, device: -1, writable })
+    }
+
+    /// The buffer that this process freed last, if it will do.
+    #[inline(always)]
+    pub fn acquire_latest(&self, size: usize) -> Option<Buffer> {
+        let possible = size != 0 && size as u64 <= self.control.layout.budget;
+        if !possible || self.me.load(Relaxed) == NOBODY {
+            return None;
+        }
+        let (index, slot, word) = self.latest(Need::of(size as u64), size, 0)?;
+        let buffer = self.plain_buffer(index, slot, word, true);
+        if buffer.is_none() {
+            self.undo(index, slot, 0);
+        }
+        buffer
+    }
+
+    /// A hold on a buffer that others hold too, or this process already does.
+    #[inline(always)]
+    pub fn get_plain(&self, handle: u64, writable: bool) -> Option<Buffer> {
+        let me = self.me.load(Relaxed);
+        let index = index_of(handle);
+        let slot = self.slot(index).filter(|_| me != NOBODY)?;
+        let count = self.holds.count(index as usize);
+        let word = if count.total > 0 {
+            let more = count.total < MOST;
+            if !more || !self.holds.change(index as usize, count, count.plus(1, 0)) {
+                return None;
+            }
+            slot.word.peek()
+        } else {
+            if count.sent || !self.holds.enter(index as usize, count) {
+                return None;
+            }
+            let joined = slot.word.join(me, Some(low_generation(handle)));
+            let Some((_, word)) = joined.ok().filter(|(before, _)| !before.holds(me)) else {
+                self.holds.finish(index as usize, count);
+                return None;
+            };
+            self.holds.finish(index as usize, count.plus(1, 0));
+            word
+        };
+        let fits = handle_of(index, slot, word) == handle && !(writable && slot.is_sealed(word));
+        let buffer = fits.then(|| self.plain_buffer(index, slot, word, writable)).flatten();
+        if buffer.is_none() {
+            self.undo(index, slot, 0);
+        }
+        buffer
+    }
+
+    /// Gives a hold back; false where that is to be done the long way.
+    #[inline(always)]
+    pub fn release_plain(&self, handle: u64) -> bool {
+        let index = index_of(handle);
+        let me = self.me.load(Relaxed);
+        let Some(slot) = self.slot(index).filter(|_| me != NOBODY) else { return false };
+        let count = self.holds.count(index as usize);
+        // While it is held its generation stands still.
+        if count.total == count.refs || handle_of(index, slot, slot.word.peek()) != handle {
+            return false;
+        }
+        if count.total > 1 {
+            return self.holds.change(index as usize, count, count.plus(-1, 0));
+        }
+        if count.sent || !self.holds.enter(index as usize, count) {
+            return false;
+        }
+        let freed = slot.word.leave(me);
+        self.holds.finish(index as usize, Count::default());
+        if freed {
+            self.freed(index, slot);
+        }
+        true
+    }
+}
