@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, final
+from typing import Any, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, final
 from uuid import UUID
 
 import numpy as np
@@ -100,6 +100,8 @@ class BufferPool:
 
 @final
 class BufferGuard:
+    # Guards are given by pools, not made: it raises TypeError.
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     @property
     def meta_index(self) -> int: ...
     @property

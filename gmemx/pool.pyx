@@ -1013,7 +1013,7 @@ cdef class BufferGuard:
         cdef libgmemx.gmem_buffer_meta meta
         cdef _dlpack.Memory memory
         cdef Layout seen
-        cdef Lease lease
+        cdef _Lease lease
         cdef long major
         self.live()
         if self.buffer.device == CPU:
@@ -1030,7 +1030,7 @@ cdef class BufferGuard:
             raise BufferError("the buffer is read-only, which no DLPack before 1.0 can say")
         read_meta(self, &meta)
         layout(&meta, self.buffer.size, -1, None, &seen)
-        lease = Lease.__new__(Lease)
+        lease = _Lease.__new__(_Lease)
         self.exports += 1
         lease.guard = self
         memory.data = <char*> self.buffer.data
@@ -1243,7 +1243,7 @@ cdef class BufferGuard:
 # An export through DLPack, which tells the guard when it ends.
 @cython.final
 @cython.no_gc
-cdef class Lease:
+cdef class _Lease:
     cdef BufferGuard guard
     cdef Py_ssize_t uses
 

@@ -84,4 +84,4 @@ def test_forks_and_multiprocessing():
     assert number(printed, "processes attached at once") == 96
     assert "number 97 refused" in printed
     for method in ("fork", "spawn", "forkserver"):
-        assert f"multiprocessing by {method}" in printed
+        assert f"multiprocessing with {method}" in printed

@@ -293,12 +293,12 @@ static void use(gmem_pool *pool, uint64_t calls) {
             seen(gmem_pool_is_sealed(pool, count > 0 ? held[0].handle : some_handle(), &flag));
             continue;
         case 19:
-            if (seen(gmem_pool_meta(pool, count > 0 ? held[0].handle : some_handle(), &meta)) ==
-                GMEM_STATUS_OK) {
+            number = count > 0 ? held[0].handle : some_handle();
+            if (seen(gmem_pool_meta(pool, number, &meta)) == GMEM_STATUS_OK) {
                 /* Callers use it as a length. */
                 if (meta.ndim < 0 || meta.ndim > 8)
                     abort();
-                seen(gmem_pool_set_meta(pool, held[0].handle, &meta));
+                seen(gmem_pool_set_meta(pool, number, &meta));
             }
             continue;
         case 20:
@@ -559,7 +559,8 @@ static void drop(struct segment *segment) {
 static pid_t start_keeper(void) {
     static const size_t capacities[] = {20, 1, 7, 64, 130};
     capacity = capacities[below(5)];
-    budget = (uint64_t)PAGE << (4 + below(7));
+    /* Little memory, since all of it is touched; sometimes enough for the largest class. */
+    budget = (uint64_t)PAGE << (below(16) == 0 ? 10 : 4 + below(3));
     shared->ready = 0;
     /* A keeper that was killed left its pool there. */
     unlink(path);

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::guard::{borrow, guard, output};
+use super::guard::{OrNull, borrow, guard, output};
 use super::pool::PoolBuffer;
 use super::status::Status;
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub extern "C" fn gmem_cuda_check() -> Status {
 pub unsafe extern "C" fn gmem_cuda_device_count(out_count: *mut i32) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let count = unsafe { out_count.as_mut() }.ok_or(Error::NullArgument("out_count"))?;
+        let count = unsafe { out_count.as_mut() }.or_null("out_count")?;
         *count = cuda::driver()?.device_count()?;
         Ok(())
     })

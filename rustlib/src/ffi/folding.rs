@@ -1,6 +1,6 @@
 //! Reductions of generated cells in C, a step at a time.
 
-use super::guard::{borrow, boxed, free, guard, out};
+use super::guard::{OrNull, borrow, boxed, free, guard, out};
 use super::status::Status;
 use crate::error::Error;
 use crate::generative::{Context, Folding};
@@ -49,8 +49,8 @@ pub unsafe extern "C" fn gmem_folding_carry_on(
 ) -> Status {
     // SAFETY: the caller's.
     guard(|| unsafe {
-        let folding = folding.as_mut().ok_or(Error::NullArgument("folding"))?;
-        let out = out_left.as_mut().ok_or(Error::NullArgument("out_left"))?;
+        let folding = folding.as_mut().or_null("folding")?;
+        let out = out_left.as_mut().or_null("out_left")?;
         borrow(context, "context")?.carry_on(folding, cells, threads);
         *out = folding.left();
         Ok(())
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn gmem_folding_value(
     // SAFETY: the caller's.
     guard(|| unsafe {
         let folding = borrow(folding, "folding")?;
-        let out = out_value.as_mut().ok_or(Error::NullArgument("out_value"))?;
+        let out = out_value.as_mut().or_null("out_value")?;
         if folding.left() > 0 {
             let left = folding.left();
             return Err(Error::InvalidArgument(format!("{left} cells are left to take in")));

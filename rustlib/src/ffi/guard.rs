@@ -23,12 +23,23 @@ pub fn guard(body: impl FnOnce() -> Result<()>) -> Status {
     // either local to the call or guarded by its own lock.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => Status::Ok,
-        Ok(Err(error)) => remember_error(&error),
-        Err(panic) => {
-            remember(&format!("internal error: {}", message(&*panic)), 0);
-            Status::Panic
-        }
+        Ok(Err(error)) => failed(error),
+        Err(panic) => panicked(panic),
     }
+}
+
+// Apart, so that a short function does not set up what only these need.
+#[cold]
+#[inline(never)]
+fn failed(error: Error) -> Status {
+    remember_error(&error)
+}
+
+#[cold]
+#[inline(never)]
+fn panicked(panic: Box<dyn Any + Send>) -> Status {
+    remember(&format!("internal error: {}", message(&*panic)), 0);
+    Status::Panic
 }
 
 /// Runs an infallible function's body; an error or a panic gives `fallback`.
@@ -41,18 +52,40 @@ pub fn guard_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     value
 }
 
+/// What a pointer became, or the error that it was NULL; made only then, unlike by `ok_or`,
+/// since this is in the way of every call.
+pub trait OrNull<T> {
+    fn or_null(self, name: &'static str) -> Result<T>;
+}
+
+impl<T> OrNull<T> for Option<T> {
+    #[inline(always)]
+    fn or_null(self, name: &'static str) -> Result<T> {
+        match self {
+            Some(value) => Ok(value),
+            None => Err(null(name)),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn null(name: &'static str) -> Error {
+    Error::NullArgument(name)
+}
+
 /// # Safety
 /// `pointer` is NULL or points to a live T that nothing writes to during `'a`.
 pub unsafe fn borrow<'a, T>(pointer: *const T, name: &'static str) -> Result<&'a T> {
     // SAFETY: the caller's.
-    unsafe { pointer.as_ref() }.ok_or(Error::NullArgument(name))
+    unsafe { pointer.as_ref() }.or_null(name)
 }
 
 /// # Safety
 /// `pointer` is NULL or points to room for one T.
 pub unsafe fn out<'a, T>(pointer: *mut *mut T, name: &'static str) -> Result<&'a mut *mut T> {
     // SAFETY: the caller's.
-    unsafe { pointer.as_mut() }.ok_or(Error::NullArgument(name))
+    unsafe { pointer.as_mut() }.or_null(name)
 }
 
 fn checked_len<T>(pointer_is_null: bool, len: usize, name: &'static str) -> Result<usize> {

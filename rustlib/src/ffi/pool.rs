@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use super::guard::{borrow, boxed, free, guard, guard_or, out, output, text};
+use super::guard::{OrNull, borrow, boxed, free, guard, guard_or, out, output, text};
 use super::status::Status;
 use crate::error::{Error, Result};
 use crate::pool::{self, Meta, Pool};
@@ -105,15 +105,16 @@ pub(super) unsafe fn held(
 }
 
 /// # Safety
-/// `pool` is NULL or live, `out_count` is NULL or writable.
+/// `pool` is NULL or live, `target` is NULL or writable.
 unsafe fn counted(
     pool: *const Pool,
-    out_count: *mut u64,
+    target: *mut u64,
+    name: &'static str,
     count: impl FnOnce(&Pool) -> Result<u64>,
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (pool, target) = unsafe { (borrow(pool, "pool")?, writable(out_count, "out_count")?) };
+        let (pool, target) = unsafe { (borrow(pool, "pool")?, writable(target, name)?) };
         *target = count(pool)?;
         Ok(())
     })
@@ -123,7 +124,7 @@ unsafe fn counted(
 /// `pointer` is NULL or points to room for one T.
 unsafe fn writable<'a, T>(pointer: *mut T, name: &'static str) -> Result<&'a mut T> {
     // SAFETY: the caller's.
-    unsafe { pointer.as_mut() }.ok_or(Error::NullArgument(name))
+    unsafe { pointer.as_mut() }.or_null(name)
 }
 
 /// Creates a pool under a name: 1 to 200 bytes, without a slash but perhaps in front.
@@ -447,7 +448,7 @@ pub unsafe extern "C" fn gmem_pool_add_ref(
     out_count: *mut u64,
 ) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_count, |pool| pool.add_ref(index)) }
+    unsafe { counted(pool, out_count, "out_count", |pool| pool.add_ref(index)) }
 }
 
 /// Takes away a reference that `gmem_pool_add_ref` or `gmem_pool_preallocate` of this
@@ -465,7 +466,7 @@ pub unsafe extern "C" fn gmem_pool_release_ref(
     out_count: *mut u64,
 ) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_count, |pool| pool.release_ref(index)) }
+    unsafe { counted(pool, out_count, "out_count", |pool| pool.release_ref(index)) }
 }
 
 /// How many references a slot's buffer has: every hold of this process, one for each
@@ -482,7 +483,7 @@ pub unsafe extern "C" fn gmem_pool_ref_count(
     out_count: *mut u64,
 ) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_count, |pool| pool.ref_count(index)) }
+    unsafe { counted(pool, out_count, "out_count", |pool| pool.ref_count(index)) }
 }
 
 /// Changes the pins of a slot's buffer so that it has `count` references.
@@ -518,7 +519,7 @@ pub unsafe extern "C" fn gmem_pool_send(
     out_ticket: *mut u64,
 ) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_ticket, |pool| pool.send(handle)) }
+    unsafe { counted(pool, out_ticket, "out_ticket", |pool| pool.send(handle)) }
 }
 
 /// Takes a hold on a buffer that was sent, and the sender's answer for it ends. A ticket
@@ -662,7 +663,7 @@ pub unsafe extern "C" fn gmem_pool_set_meta(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_pool_reclaim(pool: *const Pool, out_count: *mut u64) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_count, Pool::reclaim) }
+    unsafe { counted(pool, out_count, "out_count", Pool::reclaim) }
 }
 
 /// Gives the memory of free buffers back to the system; says how many bytes that were.
@@ -674,5 +675,5 @@ pub unsafe extern "C" fn gmem_pool_reclaim(pool: *const Pool, out_count: *mut u6
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_pool_trim(pool: *const Pool, out_bytes: *mut u64) -> Status {
     // SAFETY: the caller's.
-    unsafe { counted(pool, out_bytes, Pool::trim) }
+    unsafe { counted(pool, out_bytes, "out_bytes", Pool::trim) }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard::{borrow, boxed, free, guard, guard_or, out, output, text};
+use super::guard::{OrNull, borrow, boxed, free, guard, guard_or, out, output, text};
 use super::status::Status;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
@@ -133,7 +133,7 @@ unsafe fn seen<T>(
         // SAFETY: the caller's.
         let survey = unsafe { borrow(survey, "survey")? };
         // SAFETY: the caller's.
-        let target = unsafe { target.as_mut() }.ok_or(Error::NullArgument(name))?;
+        let target = unsafe { target.as_mut() }.or_null(name)?;
         *target = see(survey)?;
         Ok(())
     })
@@ -245,9 +245,8 @@ pub unsafe extern "C" fn gmem_survey_process(
 pub unsafe extern "C" fn gmem_pool_list(out: *mut u8, len: usize, out_len: *mut usize) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (room, needed) = unsafe {
-            (output(out, len, "out")?, out_len.as_mut().ok_or(Error::NullArgument("out_len"))?)
-        };
+        let (room, needed) =
+            unsafe { (output(out, len, "out")?, out_len.as_mut().or_null("out_len")?) };
         let mut names = Vec::new();
         for name in survey::names()? {
             names.extend_from_slice(name.as_bytes());
@@ -277,8 +276,8 @@ pub unsafe extern "C" fn gmem_pool_gc(out_pools: *mut u64, out_bytes: *mut u64) 
     guard(|| {
         // SAFETY: the caller's.
         let (pools, bytes) = unsafe { (out_pools.as_mut(), out_bytes.as_mut()) };
-        let pools = pools.ok_or(Error::NullArgument("out_pools"))?;
-        let bytes = bytes.ok_or(Error::NullArgument("out_bytes"))?;
+        let pools = pools.or_null("out_pools")?;
+        let bytes = bytes.or_null("out_bytes")?;
         (*pools, *bytes) = survey::gc()?;
         Ok(())
     })

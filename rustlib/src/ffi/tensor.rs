@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::{ptr, slice};
 
-use super::guard::{borrow, guard, guard_or, text};
+use super::guard::{OrNull, borrow, guard, guard_or, text};
 use super::status::Status;
 use crate::error::{Error, Result};
 use crate::tensor::arithmetic::{self, Binary};
@@ -139,7 +139,7 @@ pub extern "C" fn gmem_dtype_bits(dtype: i32) -> i32 {
 pub unsafe extern "C" fn gmem_dtype_from_name(name: *const c_char, out_dtype: *mut i32) -> Status {
     // SAFETY: the caller's.
     guard(|| unsafe {
-        let out = out_dtype.as_mut().ok_or(Error::NullArgument("out_dtype"))?;
+        let out = out_dtype.as_mut().or_null("out_dtype")?;
         *out = DType::from_name(text(name, "name")?)? as i32;
         Ok(())
     })
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn gmem_memory_new(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let out = unsafe { out_memory.as_mut() }.ok_or(Error::NullArgument("out_memory"))?;
+        let out = unsafe { out_memory.as_mut() }.or_null("out_memory")?;
         *out = memory::allocate(bytes, zeroed)?.as_ptr().cast();
         Ok(())
     })
@@ -276,7 +276,7 @@ pub unsafe extern "C" fn gmem_tensor_first_difference(
         // SAFETY: the caller's.
         let (a, b) = unsafe { (view_of(a, "a")?, view_of(b, "b")?) };
         // SAFETY: the caller's.
-        let out = unsafe { out_index.as_mut() }.ok_or(Error::NullArgument("out_index"))?;
+        let out = unsafe { out_index.as_mut() }.or_null("out_index")?;
         same_shape(&a, &b)?;
         let a = operand(&a, whole(a.dtype), &a.shape, threads)?;
         let b = operand(&b, whole(b.dtype), &b.shape, threads)?;
@@ -300,7 +300,7 @@ pub unsafe extern "C" fn gmem_tensor_crc32c(
         // SAFETY: the caller's.
         let mut tensor = unsafe { view_of(tensor, "tensor")? };
         // SAFETY: the caller's.
-        let out = unsafe { out_checksum.as_mut() }.ok_or(Error::NullArgument("out_checksum"))?;
+        let out = unsafe { out_checksum.as_mut() }.or_null("out_checksum")?;
         if tensor.dtype == DType::Int4 {
             let bytes = tensor.len().div_ceil(2);
             tensor = View::contiguous(tensor.data, DType::Uint8, &[bytes]);

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -52,6 +52,8 @@ pub struct Attachment {
     pub local: Mutex<()>,
     pub reader: OnceLock<Side>,
     pub writer: OnceLock<Side>,
+    /// The data segment opened to be written or not, and not mapped yet.
+    opened: Mutex<Option<(bool, OwnedFd)>>,
     /// An opening of the control segment for passing on.
     shareable: OnceLock<OwnedFd>,
     pub arenas: Arenas,
@@ -103,6 +105,7 @@ impl Attachment {
             local: Mutex::new(()),
             reader: OnceLock::new(),
             writer: OnceLock::new(),
+            opened: Mutex::new(None),
             shareable: OnceLock::new(),
             arenas: Arenas::default(),
             control,
@@ -165,12 +168,26 @@ impl Attachment {
     #[cold]
     fn map_data<'a>(&self, side: &'a OnceLock<Side>, writable: bool) -> Result<&'a Side> {
         let flags = if writable { OFlags::RDWR } else { OFlags::RDONLY };
-        let file = match self.writer.get().or(self.reader.get()) {
-            Some(other) => segment::reopen(&other.file, flags)?,
-            None => self.open_data(flags)?,
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let file = match (opened, self.writer.get().or(self.reader.get())) {
+            (Some((as_wanted, file)), _) if as_wanted == writable => file,
+            (Some((_, other)), _) => segment::reopen(&other, flags)?,
+            (None, Some(other)) => segment::reopen(&other.file, flags)?,
+            (None, None) => self.open_data(flags)?,
         };
         let map = Mapping::new(&file, self.control.layout.budget, writable)?;
         Ok(side.get_or_init(|| Side { file, map }))
+    }
+
+    /// Sees to it that there is memory to be had, without the time that mapping it takes.
+    pub fn find_data(&self, writable: bool) -> Result<()> {
+        if self.writer.get().is_some() || (!writable && self.reader.get().is_some()) {
+            return Ok(());
+        }
+        let flags = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+        let file = self.open_data(flags)?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some((writable, file));
+        Ok(())
     }
 
     fn open_data(&self, flags: OFlags) -> Result<OwnedFd> {

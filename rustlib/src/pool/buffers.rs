@@ -56,7 +56,7 @@ pub fn low_generation(handle: u64) -> u32 {
 impl Attachment {
     #[cold]
     #[inline(never)]
-    fn stale(&self, handle: u64) -> Error {
+    pub fn stale(&self, handle: u64) -> Error {
         let index = index_of(handle);
         Error::NotFound(format!(
             "handle {handle:#x} is stale: the buffer that it named in slot {index} of {self} is gone"

@@ -7,7 +7,7 @@ use super::Buffer;
 use super::attachment::{Attachment, NOBODY};
 use super::blocks::Need;
 use super::buffers::{handle_of, index_of, low_generation};
-use super::holds::{Count, MOST};
+use super::holds::Count;
 use super::layout::{Slot, UNIT};
 use super::word::Word;
 
@@ -51,15 +51,11 @@ impl Attachment {
         let me = self.me.load(Relaxed);
         let index = index_of(handle);
         let slot = self.slot(index).filter(|_| me != NOBODY)?;
-        let count = self.holds.count(index as usize);
-        let word = if count.total > 0 {
-            let more = count.total < MOST;
-            if !more || !self.holds.change(index as usize, count, count.plus(1, 0)) {
-                return None;
-            }
+        let word = if self.holds.again(index as usize) {
             slot.word.peek()
         } else {
-            if count.sent || !self.holds.enter(index as usize, count) {
+            let count = Count::default();
+            if !self.holds.enter(index as usize, count) {
                 return None;
             }
             let joined = slot.word.join(me, Some(low_generation(handle)));
@@ -84,15 +80,14 @@ impl Attachment {
         let index = index_of(handle);
         let me = self.me.load(Relaxed);
         let Some(slot) = self.slot(index).filter(|_| me != NOBODY) else { return false };
-        let count = self.holds.count(index as usize);
         // While it is held its generation stands still.
-        if count.total == count.refs || handle_of(index, slot, slot.word.peek()) != handle {
+        if handle_of(index, slot, slot.word.peek()) != handle {
             return false;
         }
-        if count.total > 1 {
-            return self.holds.change(index as usize, count, count.plus(-1, 0));
+        if self.holds.one_less(index as usize) {
+            return true;
         }
-        if count.sent || !self.holds.enter(index as usize, count) {
+        if !self.holds.enter(index as usize, Count::first(0)) {
             return false;
         }
         let freed = slot.word.leave(me);

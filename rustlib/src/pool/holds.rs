@@ -75,6 +75,28 @@ impl Holds {
         self.0[index].compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok()
     }
 
+    /// One hold more, where there is one already; false where that must be looked at.
+    #[inline(always)]
+    pub fn again(&self, index: usize) -> bool {
+        let word = self.0[index].load(Relaxed);
+        let total = word & MASK;
+        word & BUSY == 0
+            && total > 0
+            && total < MASK
+            && self.0[index].compare_exchange(word, word + 1, Acquire, Relaxed).is_ok()
+    }
+
+    /// One hold of a buffer less, where more are left; false where that must be looked at.
+    #[inline(always)]
+    pub fn one_less(&self, index: usize) -> bool {
+        let word = self.0[index].load(Relaxed);
+        let (total, refs) = (word & MASK, word >> FIELD & MASK);
+        word & BUSY == 0
+            && total > 1
+            && total > refs
+            && self.0[index].compare_exchange(word, word - 1, Release, Relaxed).is_ok()
+    }
+
     /// Keeps all other threads from a slot, if its count is still that.
     #[inline]
     pub fn enter(&self, index: usize, from: Count) -> bool {

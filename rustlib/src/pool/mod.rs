@@ -66,14 +66,14 @@ impl Pool {
 
     pub fn open(name: &str, read_only: bool) -> Result<Pool> {
         let attachment = registry::open(name)?;
-        attachment.data(!read_only)?;
+        attachment.find_data(!read_only)?;
         Ok(Pool { attachment, read_only })
     }
 
     pub fn open_or_create(name: &str, capacity: usize, budget: u64, mode: u32) -> Result<Pool> {
         let plan = Plan { capacity, budget, mode };
         let attachment = registry::open_or_create(name, plan)?;
-        attachment.data(true)?;
+        attachment.find_data(true)?;
         Ok(Pool { attachment, read_only: false })
     }
 

@@ -203,10 +203,11 @@ pub fn remove_abandoned(path: &Path, file: BorrowedFd, control: &Control) -> Res
         return Ok(false);
     }
     control.header().dead.store(1, Release);
-    if control.header().unlinked.swap(1, Relaxed) == 0 {
-        segment::unlink_if(path, file)?;
-        segment::unlink(&segment::data_path(&control.fixed.id))?;
-    }
+    control.header().unlinked.store(1, Relaxed);
+    // Only who has all places, or is one of those that use the pool, removes its name: so
+    // the name cannot become another pool's between a look at it and its removal.
+    segment::unlink_if(path, file)?;
+    segment::unlink(&segment::data_path(&control.fixed.id))?;
     // Its places are free again when the file is closed; `dead` is what tells then.
     Ok(true)
 }
@@ -264,14 +265,14 @@ fn attach(
     };
     if let Some(found) = registry.iter().filter_map(Weak::upgrade).find(|known| same(known)) {
         found.me()?;
+        with_data(&found)?;
         return Ok(found);
     }
     let control = Control::new(Mapping::new(&file, identity.bytes, true)?, what)?;
     if control.header().dead.load(Acquire) != 0 {
         if let Some(name) = name {
             // Whoever said so may have been killed before it removed the name.
-            segment::unlink_if(&segment::control_path(name)?, &file)?;
-            segment::unlink(&segment::data_path(&control.fixed.id))?;
+            remove_abandoned(&segment::control_path(name)?, file.as_fd(), &control)?;
         }
         return Err(Refusal::Gone);
     }

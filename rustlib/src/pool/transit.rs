@@ -230,10 +230,13 @@ impl Attachment {
             return Ok(None);
         }
         let word = slot.word.load();
-        let fits = handle.is_none_or(|handle| handle == handle_of(index, slot, word));
-        if !fits || !word.holds(me) {
+        if !word.holds(me) {
             self.holds.finish(at, count);
             return Ok(None);
+        }
+        if let Some(stale) = handle.filter(|&handle| handle != handle_of(index, slot, word)) {
+            self.holds.finish(at, count);
+            return Err(self.stale(stale));
         }
         self.undelegate(index, me);
         self.holds.finish(at, count.plus(1, refs));

@@ -114,7 +114,7 @@ impl SlotWord {
 
     /// Changes the word as `change` says, which gives None where it must stay. What it
     /// was and what it became; or, as the error, what it is.
-    #[inline]
+    #[inline(always)]
     pub fn update(&self, change: impl Fn(Word) -> Option<Word>) -> Result<(Word, Word), Word> {
         // Halves that do not belong together fail in the exchange, or are looked at again.
         let mut current = self.peek();
@@ -133,7 +133,7 @@ impl SlotWord {
     }
 
     /// Takes a free slot for a process.
-    #[inline]
+    #[inline(always)]
     pub fn take(&self, process: u32) -> Option<Word> {
         self.update(|word| word.is_free().then(|| word.with(process))).ok().map(|(_, now)| now)
     }
@@ -152,7 +152,7 @@ impl SlotWord {
     }
 
     /// Adds a process to those that hold a buffer, of that generation if one is given.
-    #[inline]
+    #[inline(always)]
     pub fn join(&self, process: u32, generation: Option<u32>) -> Result<(Word, Word), Word> {
         if let Some(joined) = self.join_others(process, generation) {
             return Ok(joined);
@@ -166,7 +166,7 @@ impl SlotWord {
     /// The same in half the time, where a process whose place is in the low half has it
     /// too. While that half is not 0 the buffer is not free, and whoever frees it exchanges
     /// both halves; so only which buffer it is must be looked at, afterwards.
-    #[inline]
+    #[inline(always)]
     fn join_others(&self, process: u32, generation: Option<u32>) -> Option<(Word, Word)> {
         let before = self.peek();
         let fits = generation.is_none_or(|generation| generation == before.generation());
@@ -189,7 +189,7 @@ impl SlotWord {
     }
 
     /// Takes a process away from those that hold it; true where that freed it.
-    #[inline]
+    #[inline(always)]
     pub fn leave(&self, process: u32) -> bool {
         let before = self.peek();
         let now = Word(before.0 & !(1 << process));
