@@ -66,6 +66,9 @@ def test_corrupted_regions_are_errors():
     printed = counts("fuzz")
     assert number(printed, "corrupted regions") == 100_000
     assert number(printed, "signals or hangs") == 0
+    for way in ("opened corrupted", "opened by name", "scribbled on"):
+        # What is not noticed at once is used, or there would be nothing to see here.
+        assert number(printed.partition(way)[2], "opened") > 1000
     headers = re.search(r"corrupted headers: (\d+) opened, (\d+) refused", printed)
     assert int(headers[1]) == 0
     assert int(headers[2]) > 10_000

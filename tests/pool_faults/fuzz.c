@@ -29,10 +29,13 @@ enum {
     STATUSES = 16,
     PAGE = 4096,
     /* What never changes in a control segment, and is covered by its checksum. */
-    FIXED = 64,
+    FIXED = 72,
     /* Where the lock's word is: one that seems to be held by the keeper, who lives, is waited
      * for ten seconds, so few cases do that. */
     LOCK_AT = 120,
+    /* And where it says that nobody uses it any more: an opener by name gives whoever says so
+     * ten seconds to remove the name. */
+    DEAD_AT = 72,
     /* More seconds than any case takes: beyond, it hangs. */
     HANG = 100,
 };
@@ -151,8 +154,11 @@ static void corrupt_at(uint8_t *bytes, size_t from, size_t size) {
     }
 }
 
-/* How often a lock may be seen to be the keeper's. */
-static void spare_the_lock(struct segment *segment) {
+/* What makes calls wait, though not for ever, is seldom left as it is. */
+static void spare_the_waits(struct segment *segment) {
+    uint32_t *dead = (uint32_t *)(void *)(segment->bytes + DEAD_AT);
+    if (segment == &named && *dead != 0 && below(500) != 0)
+        *dead = 0;
     uint32_t *lock = (uint32_t *)(void *)(segment->bytes + LOCK_AT);
     if ((*lock & INT32_MAX) != 0 && (*lock & INT32_MAX) <= 2 && below(100000) != 0)
         *lock = 0;
@@ -165,7 +171,7 @@ static void corrupt(struct segment *segment, size_t from) {
     if (below(200) == 0)
         for (size_t i = from; i < segment->size; i++)
             segment->bytes[i] = (uint8_t)any();
-    spare_the_lock(segment);
+    spare_the_waits(segment);
 }
 
 static void restore(struct segment *segment) {
@@ -396,7 +402,7 @@ static void corrupted_all_the_while(void) {
         alarm(HANG);
         while (__atomic_load_n(&shared->scribbling, __ATOMIC_SEQ_CST)) {
             corrupt_at(anonymous.bytes, FIXED, anonymous.size);
-            spare_the_lock(&anonymous);
+            spare_the_waits(&anonymous);
             /* Now and then all is well for a moment. */
             if (below(50) == 0)
                 restore(&anonymous);

@@ -84,7 +84,8 @@ class Shm:
 
     def left(self):
         """What is there and should not be."""
-        names = {entry.name for entry in SHM.iterdir()}
+        # multiprocessing removes its semaphores when it gets round to it.
+        names = {entry.name for entry in SHM.iterdir() if not entry.name.startswith("sem.mp-")}
         if self.why_shared is None:
             return sorted(names)
         ours = {f"gmemx-data.{identity}" for identity in self.ids}
