@@ -25,7 +25,10 @@ test-python: $(VENV)/.installed $(VENV)/.test
 
 lint: cargo $(VENV)/.lint
 	cargo fmt --manifest-path rustlib/Cargo.toml --check
+	cargo fmt --manifest-path rustlib/models/Cargo.toml --check
 	cargo clippy --profile fast --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
+	cargo clippy --release --locked --manifest-path rustlib/models/Cargo.toml \
+		--target-dir rustlib/target/models --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	ci/bindings.sh --check

@@ -41,8 +41,9 @@ pub struct Attachment {
     pub name: Option<String>,
     pub control: Control,
     pub identity: Identity,
-    /// An opening of the control segment that no other process has and no mapping keeps:
-    /// the lock on this process's place belongs to it. Replaced in a forked child.
+    /// An opening of the control segment that no other process has: the lock on this
+    /// process's place belongs to it. The mapping is made through it too, and keeps it
+    /// open; both are replaced in a forked child.
     file: UnsafeCell<OwnedFd>,
     pub me: AtomicU32,
     pub pid: AtomicU32,
@@ -145,7 +146,10 @@ impl Attachment {
         self.pid.store(process::id(), Relaxed);
         let file = file.or_else(|| segment::reopen(self.file(), OFlags::RDWR).ok());
         if let Some(file) = file {
-            // SAFETY: the caller's. The parent's opening is closed with what it replaces.
+            // The parent's opening, whose lock tells that it lives, is kept by neither.
+            // SAFETY: an opening of the same file.
+            let _ = unsafe { self.control.move_to(&file) };
+            // SAFETY: the caller's.
             unsafe { *self.file.get() = file };
         }
     }

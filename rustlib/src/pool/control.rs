@@ -1,5 +1,6 @@
 //! The control segment as it is mapped: its sections as slices of atomics.
 
+use std::os::fd::AsFd;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire};
 
@@ -36,6 +37,15 @@ impl Control {
         // SAFETY: the mapping has a page at least, and nobody else has it yet.
         unsafe { map.start().cast::<Fixed>().write(fixed) };
         Control::new(map, name)
+    }
+
+    /// Lets go of the opening that it was mapped through.
+    ///
+    /// # Safety
+    /// `file` is another opening of the same file.
+    pub unsafe fn move_to(&self, file: impl AsFd) -> Result<()> {
+        // SAFETY: control segments are mapped to be written; and the caller's.
+        unsafe { self.map.move_to(file) }
     }
 
     /// # Safety

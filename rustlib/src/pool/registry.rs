@@ -70,7 +70,6 @@ impl Plan {
 /// A pool that nobody else has yet.
 struct Fresh {
     attachment: Attachment,
-    control: OwnedFd,
     data: OwnedFd,
 }
 
@@ -94,20 +93,13 @@ fn fresh(name: Option<&str>, plan: Plan) -> Result<Fresh> {
     let map = Mapping::new(&control, layout.bytes as u64, true)?;
     let mapped = Control::create(map, fixed, name.unwrap_or("this"))?;
     mapped.header().slots_ready.store(CHUNK.min(plan.capacity) as u32, Release);
-    let own = own_opening(&control)?;
-    if !liveness::take(own.as_fd(), 0)? {
+    if !liveness::take(control.as_fd(), 0)? {
         return Err(io_error("making a pool", Errno::AGAIN));
     }
     enlist(&mapped.processes()[0]);
-    let identity = segment::identity(&own)?;
-    let attachment = Attachment::new(name.map(str::to_owned), mapped, identity, own, 0);
-    Ok(Fresh { attachment, control, data })
-}
-
-/// An opening for this process's lock alone. What was mapped through an opening keeps it
-/// open, in a forked child too, and would keep a killed process's lock.
-fn own_opening(file: &OwnedFd) -> Result<OwnedFd> {
-    segment::reopen(file, OFlags::RDWR)
+    let identity = segment::identity(&control)?;
+    let attachment = Attachment::new(name.map(str::to_owned), mapped, identity, control, 0);
+    Ok(Fresh { attachment, data })
 }
 
 fn enter(registry: &mut Registry, attachment: Attachment) -> Arc<Attachment> {
@@ -121,7 +113,7 @@ fn enter(registry: &mut Registry, attachment: Attachment) -> Arc<Attachment> {
 pub fn create_anonymous(plan: Plan) -> Result<Arc<Attachment>> {
     let plan = plan.check()?;
     let mut registry = lock();
-    let Fresh { attachment, data, .. } = fresh(None, plan)?;
+    let Fresh { attachment, data } = fresh(None, plan)?;
     attachment.adopt_data(data, true)?;
     Ok(enter(&mut registry, attachment))
 }
@@ -163,13 +155,13 @@ pub fn open_or_create(name: &str, plan: Plan) -> Result<Arc<Attachment>> {
 fn try_create(name: &str, path: &Path, plan: Plan) -> Result<Option<Arc<Attachment>>> {
     let what = |errno| io_error(format!("creating pool {name:?}"), errno);
     let mut registry = lock();
-    let Fresh { attachment, control, data } = fresh(Some(name), plan)?;
+    let Fresh { attachment, data } = fresh(Some(name), plan)?;
     let data_path = segment::data_path(&attachment.control.fixed.id);
     // A data segment whose control segment has no name is litter, unless this lock is held.
     liveness::publishing(data.as_fd())?;
     segment::publish(&data, &data_path).map_err(what)?;
     for attempt in 0.. {
-        match segment::publish(&control, path) {
+        match segment::publish(attachment.file(), path) {
             Ok(()) => break,
             Err(Errno::EXIST) if attempt < 100 && remove_if_abandoned(name, path)? => {}
             Err(errno) => {
@@ -230,7 +222,7 @@ fn try_open(name: &str, path: &Path) -> Result<Option<Arc<Attachment>>> {
             // Whoever removes it is about to have done so.
             Err(Refusal::Gone) => drop(registry),
         }
-        thread::yield_now();
+        thread::sleep(Duration::from_micros(50));
     }
 }
 
@@ -282,9 +274,8 @@ fn attach(
             return Err(Refusal::Gone);
         }
     }
-    let own = own_opening(&file)?;
-    let (me, left_behind) = claim(&control, own.as_fd())?;
-    let attachment = Attachment::new(name.map(str::to_owned), control, identity, own, me);
+    let (me, left_behind) = claim(&control, file.as_fd())?;
+    let attachment = Attachment::new(name.map(str::to_owned), control, identity, file, me);
     if left_behind {
         let _locked = attachment.lock()?;
         attachment.purge(me);

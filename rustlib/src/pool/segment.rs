@@ -88,7 +88,7 @@ pub fn memfd(label: &str, bytes: u64) -> Result<OwnedFd> {
 }
 
 /// Gives a file its name, unless that is taken.
-pub fn publish(file: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
+pub fn publish(file: impl AsFd, path: &Path) -> rustix::io::Result<()> {
     rustix::fs::linkat(CWD, through_proc(file), CWD, path, AtFlags::SYMLINK_FOLLOW)
 }
 
@@ -232,6 +232,20 @@ impl Mapping {
         }
         .map_err(fail)?;
         Ok(Mapping { start: start.cast(), bytes })
+    }
+
+    /// The same by another opening of the file, at the same place. A mapping keeps the
+    /// opening that it was made through, and so its locks.
+    ///
+    /// # Safety
+    /// It was made writable, and of that file.
+    pub unsafe fn move_to(&self, file: impl AsFd) -> Result<()> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: it takes the place of this very mapping, in one step; the bytes are the same.
+        unsafe { rustix::mm::mmap(self.start.cast(), self.bytes, protection, flags, file, 0) }
+            .map_err(|errno| io_error("mapping a pool in a forked child", errno))?;
+        Ok(())
     }
 
     pub fn start(&self) -> *mut u8 {
