@@ -324,7 +324,7 @@ BENCHMARKS = {
 if sys.platform == "linux":
     BENCHMARKS["pool"] = {
         *("acquire_native", "acquire_with", "acquire_drop", "acquire_numpy", "get_native", "fill"),
-        *("open", "wake_parked", "wake_round_trip"),
+        *("open", "open_close", "wake_parked", "wake_round_trip"),
         *("handover_pipe", "handover_queue", "handover_segment"),
     }
 

@@ -78,36 +78,41 @@ impl Holds {
     /// One hold more, where there is one already; false where that must be looked at.
     #[inline(always)]
     pub fn again(&self, index: usize) -> bool {
-        let word = self.0[index].load(Relaxed);
+        let Some(count) = self.0.get(index) else { return false };
+        let word = count.load(Relaxed);
         let total = word & MASK;
         word & BUSY == 0
             && total > 0
             && total < MASK
-            && self.0[index].compare_exchange(word, word + 1, Acquire, Relaxed).is_ok()
+            && count.compare_exchange(word, word + 1, Acquire, Relaxed).is_ok()
     }
 
     /// One hold of a buffer less, where more are left; false where that must be looked at.
     #[inline(always)]
     pub fn one_less(&self, index: usize) -> bool {
-        let word = self.0[index].load(Relaxed);
+        let Some(count) = self.0.get(index) else { return false };
+        let word = count.load(Relaxed);
         let (total, refs) = (word & MASK, word >> FIELD & MASK);
         word & BUSY == 0
             && total > 1
             && total > refs
-            && self.0[index].compare_exchange(word, word - 1, Release, Relaxed).is_ok()
+            && count.compare_exchange(word, word - 1, Release, Relaxed).is_ok()
     }
 
     /// Keeps all other threads from a slot, if its count is still that.
     #[inline]
     pub fn enter(&self, index: usize, from: Count) -> bool {
         let word = from.word();
-        self.0[index].compare_exchange(word, word | BUSY, Acquire, Relaxed).is_ok()
+        let count = self.0.get(index);
+        count.is_some_and(|it| it.compare_exchange(word, word | BUSY, Acquire, Relaxed).is_ok())
     }
 
     /// Ends what [`Holds::enter`] began.
     #[inline]
     pub fn finish(&self, index: usize, to: Count) {
-        self.0[index].store(to.word(), Release);
+        if let Some(count) = self.0.get(index) {
+            count.store(to.word(), Release);
+        }
     }
 
     /// In a forked child: what a thread that does not exist here was in the middle of is

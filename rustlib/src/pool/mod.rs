@@ -128,19 +128,27 @@ impl Pool {
         segment::io_error(format!("{} was opened to be read only", self.attachment), Errno::ACCESS)
     }
 
-    /// A buffer, waiting for one if need be: None waits for ever.
-    #[inline]
-    pub fn acquire(&self, size: usize, timeout: Option<Duration>) -> Result<Buffer> {
-        if !self.read_only
-            && let Some(buffer) = self.attachment.acquire_latest(size)
-        {
-            return Ok(buffer);
-        }
-        self.acquire_any(size, timeout)
+    /// What `acquire` gives most of the time; None where that takes more.
+    #[inline(always)]
+    pub fn acquire_plain(&self, size: usize) -> Option<Buffer> {
+        if self.read_only { None } else { self.attachment.acquire_latest(size) }
     }
 
-    #[inline(never)]
-    fn acquire_any(&self, size: usize, timeout: Option<Duration>) -> Result<Buffer> {
+    /// What `get` gives most of the time.
+    #[inline(always)]
+    pub fn get_plain(&self, handle: u64, writable: bool) -> Option<Buffer> {
+        let refused = writable && self.read_only;
+        if refused { None } else { self.attachment.get_plain(handle, writable) }
+    }
+
+    /// Whether `release` was as simple as it mostly is, and is done.
+    #[inline(always)]
+    pub fn release_plain(&self, handle: u64) -> bool {
+        self.attachment.release_plain(handle)
+    }
+
+    /// A buffer, waiting for one if need be: None waits for ever.
+    pub fn acquire(&self, size: usize, timeout: Option<Duration>) -> Result<Buffer> {
         self.check_writes(true)?;
         self.attachment.acquire(size, timeout)
     }
@@ -155,18 +163,7 @@ impl Pool {
         self.attachment.acquire_cuda(size, device, timeout)
     }
 
-    #[inline]
     pub fn get(&self, handle: u64, writable: bool) -> Result<Buffer> {
-        if !(writable && self.read_only)
-            && let Some(buffer) = self.attachment.get_plain(handle, writable)
-        {
-            return Ok(buffer);
-        }
-        self.get_any(handle, writable)
-    }
-
-    #[inline(never)]
-    fn get_any(&self, handle: u64, writable: bool) -> Result<Buffer> {
         self.check_writes(writable)?;
         self.attachment.get(handle, writable)
     }
@@ -176,11 +173,7 @@ impl Pool {
         self.attachment.get_index(index, writable)
     }
 
-    #[inline]
     pub fn release(&self, handle: u64) -> Result<()> {
-        if self.attachment.release_plain(handle) {
-            return Ok(());
-        }
         self.attachment.release(handle)
     }
 
