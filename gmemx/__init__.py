@@ -19,18 +19,17 @@ Shared pools, buffers that processes pass to each other:
 9.0
 """
 
+import sys
+
 from gmemx.errors import GmemxError, PoolError
 from gmemx.generative import GMemContext
 from gmemx.paths import get_include, get_library_dir, library_path
-from gmemx.pool import BufferGuard, BufferPool
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
 FastGMemContext = GMemContext
 
 __all__ = [
-    "BufferGuard",
-    "BufferPool",
     "DType",
     "FastGMemContext",
     "GMemContext",
@@ -49,3 +48,16 @@ __all__ = [
     "set_cpu_path",
     "zeros",
 ]
+
+if sys.platform == "linux":
+    from gmemx.pool import BufferGuard, BufferPool
+
+    __all__ += ["BufferGuard", "BufferPool"]
+else:
+
+    def __getattr__(name: str) -> object:
+        """Say why a name is missing that other systems have."""
+        text = f"module 'gmemx' has no attribute {name!r}"
+        if name in ("BufferGuard", "BufferPool"):
+            text += ": shared pools are for Linux"
+        raise AttributeError(text)

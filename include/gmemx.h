@@ -11,6 +11,7 @@
 //  - NULL where an object is wanted is GMEM_STATUS_NULL_ARGUMENT, never a crash.
 //    A function without a status says what it gives instead.
 //  - No call ends the process or throws through C; strings are UTF-8.
+//  - `gmem_pool_`, `gmem_survey_` and `gmem_cuda_` functions are there on Linux only.
 //  - Every function may be called from any thread unless it says otherwise.
 
 #ifndef GMEMX_H
@@ -184,8 +185,7 @@ typedef struct {
   int64_t timestamp;
   // A counter of the producer's.
   uint64_t sequence;
-  // The process id of whoever acquired the buffer; `gmem_pool_set_meta` does not
-  // look at it.
+  // The process id of whoever acquired the buffer; it cannot be changed.
   uint32_t producer;
   // UTF-8, filled up with NULs.
   uint8_t content_type[60];
@@ -731,6 +731,32 @@ gmem_status gmem_pool_descriptors(const gmem_pool *pool,
                                   int32_t *out_control,
                                   int32_t *out_data);
 
+// Makes the pool itself answerable for all that this process has sent and nobody has
+// claimed, so that it may end. `gmem_pool_close` does so too.
+//
+// Errors: NULL_ARGUMENT; IO.
+//
+// Safety:
+// `pool` is NULL or live.
+gmem_status gmem_pool_settle(const gmem_pool *pool);
+
+// Takes back what dead processes held; says how many references that were. It happens
+// by itself wherever a buffer is wanted and none is free.
+//
+// Errors: NULL_ARGUMENT; IO.
+//
+// Safety:
+// `pool` is NULL or live; `out_count` is NULL or writable.
+gmem_status gmem_pool_reclaim(const gmem_pool *pool, uint64_t *out_count);
+
+// Gives the memory of free buffers back to the system; says how many bytes that were.
+//
+// Errors: NULL_ARGUMENT; PERMISSION in a pool opened to read; IO.
+//
+// Safety:
+// `pool` is NULL or live; `out_bytes` is NULL or writable.
+gmem_status gmem_pool_trim(const gmem_pool *pool, uint64_t *out_bytes);
+
 // Takes a buffer of `size` bytes, whose content is whatever was in it last, waiting for
 // one for up to `timeout` seconds (negative: for ever).
 //
@@ -870,15 +896,6 @@ gmem_status gmem_pool_claim(const gmem_pool *pool,
                             bool writable,
                             gmem_buffer *out_buffer);
 
-// Makes the pool itself answerable for all that this process has sent and nobody has
-// claimed, so that it may end. `gmem_pool_close` does so too.
-//
-// Errors: NULL_ARGUMENT; IO.
-//
-// Safety:
-// `pool` is NULL or live.
-gmem_status gmem_pool_settle(const gmem_pool *pool);
-
 // Makes a buffer read-only for every other process until it is free again: they get no
 // more writable holds. Those they have cannot be taken away.
 //
@@ -918,23 +935,6 @@ gmem_status gmem_pool_meta(const gmem_pool *pool,
 gmem_status gmem_pool_set_meta(const gmem_pool *pool,
                                uint64_t handle,
                                const gmem_buffer_meta *meta);
-
-// Takes back what dead processes held; says how many references that were. It happens
-// by itself wherever a buffer is wanted and none is free.
-//
-// Errors: NULL_ARGUMENT; IO.
-//
-// Safety:
-// `pool` is NULL or live; `out_count` is NULL or writable.
-gmem_status gmem_pool_reclaim(const gmem_pool *pool, uint64_t *out_count);
-
-// Gives the memory of free buffers back to the system; says how many bytes that were.
-//
-// Errors: NULL_ARGUMENT; PERMISSION in a pool opened to read; IO.
-//
-// Safety:
-// `pool` is NULL or live; `out_bytes` is NULL or writable.
-gmem_status gmem_pool_trim(const gmem_pool *pool, uint64_t *out_bytes);
 
 // Looks at a pool without opening it: no process slot is taken, nothing is changed.
 //

@@ -16,9 +16,13 @@ import sys
 from collections.abc import Sequence
 
 import gmemx
-from gmemx.cli import fetch, pool, tour
+from gmemx.cli import fetch, tour
 
-COMMANDS = {"tour": tour, "fetch": fetch, "pool": pool}
+COMMANDS = {"tour": tour, "fetch": fetch}
+if sys.platform == "linux":
+    from gmemx.cli import pool
+
+    COMMANDS["pool"] = pool
 
 # What a command may end with, in a sentence; anything else is a defect and shows where.
 FAILURES = (

@@ -10,6 +10,8 @@ To add one: write the module, name it in ``CHAPTERS``. Shared drawing lies in
 `gmemx.cli.drawing`.
 """
 
+import sys
+
 # In the order of the tour. Names and not modules: importing a chapter needs the
 # extra "cli", listing them must not.
-CHAPTERS = ("generative", "tensor", "pool")
+CHAPTERS = ("generative", "tensor", *(("pool",) if sys.platform == "linux" else ()))

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use super::guard::{OrNull, borrow, guard, output};
-use super::pool::PoolBuffer;
+use super::pool_buffers::PoolBuffer;
 use super::status::Status;
 use crate::error::Error;
 use crate::pool::{Pool, cuda};
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn gmem_pool_acquire_cuda(
 ) -> Status {
     // SAFETY: the caller's.
     unsafe {
-        super::pool::held(pool, out_buffer, |pool| {
-            pool.acquire_cuda(size, device, super::pool::timeout_of(timeout)?)
+        super::pool_buffers::held(pool, out_buffer, |pool| {
+            pool.acquire_cuda(size, device, super::pool_buffers::timeout_of(timeout)?)
         })
     }
 }

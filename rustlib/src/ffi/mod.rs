@@ -12,6 +12,8 @@ mod guard;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
+mod pool_buffers;
+#[cfg(target_os = "linux")]
 mod pool_survey;
 mod runtime;
 mod status;

@@ -1,14 +1,14 @@
 //! The common cases of acquire, get and release, short enough to be one function each.
-//! Whatever is not as it mostly is, errors too, is left to `buffers`, with nothing changed.
+//! Whatever is not as it mostly is, errors too, is left to `acquire` and `buffers`, with nothing changed.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Buffer;
 use super::attachment::{Attachment, NOBODY};
 use super::blocks::Need;
-use super::buffers::{handle_of, index_of, low_generation};
 use super::holds::Count;
-use super::layout::{Slot, UNIT};
+use super::layout::Slot;
+use super::slots::{handle_of, index_of, low_generation};
 use super::word::Word;
 
 impl Attachment {
@@ -17,17 +17,11 @@ impl Attachment {
     fn plain_buffer(&self, index: u32, slot: &Slot, word: Word, writable: bool) -> Option<Buffer> {
         let side = if writable { &self.writer } else { &self.reader };
         let map = &side.get()?.map;
-        let (place, units) = (slot.place.load(Acquire), slot.units.load(Relaxed));
-        let size = slot.size.load(Relaxed);
-        let inside = place != 0 && place.checked_add(units)? <= self.units() + 1;
-        let fits = size != 0 && size.div_ceil(UNIT) <= units;
-        if !inside || !fits || slot.arena.load(Relaxed) != 0 {
-            return None;
-        }
+        let (offset, size) = self.extent(slot).filter(|_| slot.arena.load(Relaxed) == 0)?;
         // SAFETY: within the mapping, as was just seen.
-        let data = unsafe { map.start().add(((place - 1) * UNIT) as usize) };
+        let data = unsafe { map.start().add(offset) };
         let handle = handle_of(index, slot, word);
-        Some(Buffer { handle, data, size: size as usize, index, device: -1, writable })
+        Some(Buffer { handle, data, size, index, device: -1, writable })
     }
 
     /// The buffer that this process freed last, if it will do.

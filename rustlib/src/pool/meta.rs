@@ -8,25 +8,35 @@ use std::sync::atomic::{AtomicU64, fence};
 use rustix::io::Errno;
 
 use super::attachment::Attachment;
-use super::buffers::index_of;
 use super::layout::{INDEX_BITS, MetaWords};
 use super::segment::io_error;
+use super::slots::index_of;
 use crate::error::{Error, Result};
 
 pub const DIMENSIONS: usize = 8;
 /// How often a reader looks before it thinks that the writer was killed.
 const PATIENCE: usize = 10_000;
 
+/// What the holders of a buffer tell each other about its content. All of it is
+/// theirs to give meaning to; a fresh buffer has `dtype` -1 and zeros.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
+    /// A `gmem_dtype`, or -1.
     pub dtype: i32,
+    /// 0 to 8.
     pub ndim: i32,
-    pub shape: [i64; DIMENSIONS],
-    pub strides: [i64; DIMENSIONS],
+    /// `ndim` extents.
+    pub shape: [i64; 8],
+    /// `ndim` distances in bytes.
+    pub strides: [i64; 8],
+    /// Nanoseconds since 1970.
     pub timestamp: i64,
+    /// A counter of the producer's.
     pub sequence: u64,
-    /// Kept in the slot, not with the others.
+    /// The process id of whoever acquired the buffer; it cannot be changed.
     pub producer: u32,
+    /// UTF-8, filled up with NULs.
     pub content_type: [u8; 60],
 }
 

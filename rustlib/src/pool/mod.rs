@@ -6,6 +6,7 @@
 //! process that is killed is noticed by a lock that the system takes from it
 //! (`liveness`), and what it held is taken back by whoever needs a buffer next.
 
+mod acquire;
 mod atomic;
 mod attachment;
 mod blocks;
@@ -20,8 +21,10 @@ mod liveness;
 mod lock;
 mod memory;
 mod meta;
+mod references;
 mod registry;
 mod segment;
+mod slots;
 pub mod survey;
 mod transit;
 mod word;

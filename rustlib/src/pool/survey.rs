@@ -9,10 +9,10 @@ use rustix::io::Errno;
 
 use super::atomic::PROCESSES;
 use super::attachment::Attachment;
-use super::buffers::handle_of;
 use super::control::Control;
 use super::layout::UNIT;
 use super::segment::{self, FOLDER, Mapping, io_error, missing};
+use super::slots::handle_of;
 use super::word::POOL;
 use super::{liveness, registry};
 use crate::error::{Error, Result};

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::Buffer;
 use super::attachment::Attachment;
-use super::buffers::{handle_of, index_of};
 use super::control::Control;
 use super::holds::Count;
 use super::layout::{Slot, Ticket};
+use super::slots::{handle_of, index_of};
 use super::word::{POOL, Word};
 use crate::error::{Error, Result};
 

@@ -1,0 +1,36 @@
+"""What is for Linux is missing elsewhere, says why, and is in nobody's way."""
+
+import subprocess
+import sys
+import textwrap
+
+PROGRAM = """
+    import sys
+    sys.platform = "darwin"
+    import gmemx
+    from gmemx.cli import COMMANDS
+    from gmemx.cli.chapters import CHAPTERS
+
+    assert gmemx.GMemContext(42)[0] == 0.07779688409536653
+    assert not hasattr(gmemx, "BufferPool") and "BufferPool" not in gmemx.__all__
+    assert "pool" not in COMMANDS and "pool" not in CHAPTERS
+    assert not [name for name in sys.modules if name.startswith("gmemx.pool")]
+    for name in ("BufferPool", "nonsense"):
+        try:
+            getattr(gmemx, name)
+        except AttributeError as error:
+            print(error)
+"""
+
+
+def test_elsewhere_there_are_no_pools():
+    """As Python sees it: the library of such a system was not built here."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", textwrap.dedent(PROGRAM)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        "module 'gmemx' has no attribute 'BufferPool': shared pools are for Linux",
+        "module 'gmemx' has no attribute 'nonsense'",
+    ], done.stderr
