@@ -20,12 +20,12 @@ WINDOWS, MACOS = sys.platform == "win32", sys.platform == "darwin"
 LIBRARY = "gmemx.dll" if WINDOWS else "libgmemx.dylib" if MACOS else "libgmemx.so"
 # Every module finds the library next to itself. (Windows looks there by itself.)
 RPATH = [] if WINDOWS else ["@loader_path"] if MACOS else ["$ORIGIN"]
-# The library has shared pools on Linux only.
-POOLS = ("pool", "cuda", "_pool_")
+# The library has shared pools and the scanner on Linux only.
+ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
 MODULES = sorted(
     str(path)
     for path in pathlib.Path("gmemx").glob("*.pyx")
-    if sys.platform == "linux" or not path.name.startswith(POOLS)
+    if sys.platform == "linux" or not path.name.startswith(ON_LINUX)
 )
 
 

@@ -53,6 +53,14 @@ if sys.platform == "linux":
     from gmemx.pool import BufferGuard, BufferPool
 
     __all__ += ["BufferGuard", "BufferPool"]
+
+    def __getattr__(name: str) -> object:
+        """Import the scanner when it is first asked for."""
+        if name == "scan":
+            from importlib import import_module
+
+            return import_module("gmemx.scan")
+        raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
 else:
 
     def __getattr__(name: str) -> object:
@@ -60,4 +68,6 @@ else:
         text = f"module 'gmemx' has no attribute {name!r}"
         if name in ("BufferGuard", "BufferPool"):
             text += ": shared pools are for Linux"
+        if name == "scan":
+            text += ": the scanner is for Linux"
         raise AttributeError(text)

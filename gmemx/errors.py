@@ -5,7 +5,7 @@ expects, so ``except IndexError`` and ``except gmemx.GmemxError`` both work.
 Failures of shared pools are `PoolError` and RuntimeError besides.
 """
 
-from errno import EEXIST
+from errno import EEXIST, ESRCH
 from typing import TypeVar
 
 Failure = TypeVar("Failure", bound="GmemxError")
@@ -107,6 +107,27 @@ class PanicError(GmemxError, RuntimeError):
     status = 14
 
 
+class CancelledError(GmemxError, RuntimeError):
+    """A long operation was told to stop, and changed nothing."""
+
+    status = 15
+
+
+class ProcessGoneError(IoError, ProcessLookupError):
+    """The process has ended, or there never was one."""
+
+
+class UnknownCheckpointError(NotFoundError, KeyError):
+    """A scanner has no checkpoint of that name."""
+
+    # A KeyError would print the whole sentence in quotes.
+    __str__ = Exception.__str__
+
+
+class DivisionError(InvalidArgumentError, ZeroDivisionError):
+    """Values in memory were to be divided by zero."""
+
+
 class PoolError(GmemxError, RuntimeError):
     """Any failure of a shared pool; also the exception that belongs to its status."""
 
@@ -185,6 +206,7 @@ BY_STATUS: dict[int, type[GmemxError]] = {
         AbiMismatchError,
         DeviceError,
         PanicError,
+        CancelledError,
     )
 }
 
@@ -210,7 +232,10 @@ POOL_BY_STATUS: dict[int, type[PoolError]] = {NullArgumentError.status: PoolArgu
 
 def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
     """The exception for a ``gmem_status``, its text and the system's errno (0 for none)."""
-    return _made(BY_STATUS.get(status, GmemxError), status, text, errno)
+    kind = BY_STATUS.get(status, GmemxError)
+    if kind is IoError and errno == ESRCH:
+        kind = ProcessGoneError
+    return _made(kind, status, text, errno)
 
 
 def pool_error(status: int, text: str, errno: int = 0) -> PoolError:

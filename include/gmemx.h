@@ -57,12 +57,39 @@ enum gmem_status
   GMEM_STATUS_DEVICE = 13,
   // A defect in gmemx: a panic was caught. Please report it.
   GMEM_STATUS_PANIC = 14,
+  // Ended because the caller asked for it; nothing was changed.
+  GMEM_STATUS_CANCELLED = 15,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum gmem_status gmem_status;
 #else
 typedef int32_t gmem_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How the bytes of a cell are read.
+enum gmem_value_type
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_VALUE_TYPE_INT8 = 0,
+  GMEM_VALUE_TYPE_UINT8 = 1,
+  GMEM_VALUE_TYPE_INT16 = 2,
+  GMEM_VALUE_TYPE_UINT16 = 3,
+  GMEM_VALUE_TYPE_INT32 = 4,
+  GMEM_VALUE_TYPE_UINT32 = 5,
+  GMEM_VALUE_TYPE_INT64 = 6,
+  GMEM_VALUE_TYPE_UINT64 = 7,
+  GMEM_VALUE_TYPE_FLOAT32 = 8,
+  GMEM_VALUE_TYPE_FLOAT64 = 9,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_value_type gmem_value_type;
+#else
+typedef int32_t gmem_value_type;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -134,6 +161,134 @@ typedef int32_t gmem_binary;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What a region is for.
+enum gmem_region_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The heap that grows by brk.
+  GMEM_REGION_KIND_HEAP = 0,
+  // The stack of the first thread; those of others are anonymous.
+  GMEM_REGION_KIND_STACK = 1,
+  // Memory of no file that nobody else sees.
+  GMEM_REGION_KIND_ANONYMOUS = 2,
+  // A mapped file, such as a program or a library.
+  GMEM_REGION_KIND_FILE = 3,
+  // Shared memory without a file on a disk: /dev/shm, memfd, System V.
+  GMEM_REGION_KIND_SHARED = 4,
+  // The kernel's own: vdso, vvar.
+  GMEM_REGION_KIND_SPECIAL = 5,
+  // Bytes, a file or a dump that is scanned in place of a process.
+  GMEM_REGION_KIND_IMAGE = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_region_kind gmem_region_kind;
+#else
+typedef int32_t gmem_region_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+enum gmem_scan_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Everything: the first scan for an unknown value, and reading anew.
+  GMEM_SCAN_KIND_ANY = 0,
+  // `lo <= x <= hi`; NaN is within nothing.
+  GMEM_SCAN_KIND_WITHIN = 1,
+  // Other bits than before.
+  GMEM_SCAN_KIND_CHANGED = 2,
+  // The same bits as before.
+  GMEM_SCAN_KIND_UNCHANGED = 3,
+  GMEM_SCAN_KIND_INCREASED = 4,
+  GMEM_SCAN_KIND_DECREASED = 5,
+  // Grown by an amount within `lo..hi`: unsigned 64-bit for integers, the bits of two
+  // doubles for floats.
+  GMEM_SCAN_KIND_INCREASED_BY = 6,
+  GMEM_SCAN_KIND_DECREASED_BY = 7,
+  // `(new - old) / |old| * 100` within `lo..hi`, the bits of two doubles; never where
+  // the old value is 0.
+  GMEM_SCAN_KIND_PERCENT = 8,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_scan_kind gmem_scan_kind;
+#else
+typedef int32_t gmem_scan_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The earlier value that a new one is compared with.
+enum gmem_scan_against
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The one read last.
+  GMEM_SCAN_AGAINST_LAST = 0,
+  // The one read first.
+  GMEM_SCAN_AGAINST_FIRST = 1,
+  // The one saved under `checkpoint`.
+  GMEM_SCAN_AGAINST_CHECKPOINT = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_scan_against gmem_scan_against;
+#else
+typedef int32_t gmem_scan_against;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What is done to each value.
+enum gmem_scan_edit
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_SCAN_EDIT_SET = 0,
+  GMEM_SCAN_EDIT_ADD = 1,
+  GMEM_SCAN_EDIT_SUBTRACT = 2,
+  GMEM_SCAN_EDIT_MULTIPLY = 3,
+  // Integers are rounded towards zero.
+  GMEM_SCAN_EDIT_DIVIDE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_scan_edit gmem_scan_edit;
+#else
+typedef int32_t gmem_scan_edit;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Why memory was left out.
+enum gmem_skip_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // There is nothing at these addresses, or no longer.
+  GMEM_SKIP_REASON_UNMAPPED = 0,
+  // The region gives no permission to read, or is a device's.
+  GMEM_SKIP_REASON_UNREADABLE = 1,
+  // A file's page that is not in memory, and the file cannot be opened.
+  GMEM_SKIP_REASON_NOT_RESIDENT = 2,
+  // Memory that a core dump does not have.
+  GMEM_SKIP_REASON_NOT_DUMPED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_skip_reason gmem_skip_reason;
+#else
+typedef int32_t gmem_skip_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A set of numbers.
+typedef struct Bits Bits;
+
 // A virtual array of 2^64 float64 cells. Every method may be called from any
 // thread; a read sees each cell before or after a concurrent write, never torn.
 typedef struct gmem_context gmem_context;
@@ -143,11 +298,34 @@ typedef struct gmem_context gmem_context;
 // same bits.
 typedef struct gmem_folding gmem_folding;
 
+// Where a pattern was found.
+typedef struct gmem_found gmem_found;
+
+// Keeps any number of values of one source, by one thread.
+typedef struct gmem_freezer gmem_freezer;
+
+// The pointers of a source at one moment.
+typedef struct gmem_pointers gmem_pointers;
+
+// The paths from modules to an address.
+typedef struct gmem_paths gmem_paths;
+
 // An opened pool.
 typedef struct gmem_pool gmem_pool;
 
+// All memory that spans refer to.
+typedef struct gmem_pool gmem_pool;
+
+// The regions of a source at one moment.
+typedef struct gmem_regions gmem_regions;
+
+typedef struct gmem_scanner gmem_scanner;
+
 // A consistent copy of everything written, sorted by address.
 typedef struct gmem_overlay gmem_overlay;
+
+// An address space that can be read, and perhaps written.
+typedef struct gmem_source gmem_source;
 
 // A pool at one moment, as well as that can be told while others use it.
 typedef struct gmem_survey gmem_survey;
@@ -249,6 +427,87 @@ typedef struct {
   // False where it is dead and its buffers have not been reclaimed yet.
   bool alive;
 } gmem_process_info;
+
+// How a scanner works.
+typedef struct {
+  // Bytes of values kept in memory, beyond which they go to files without names in
+  // `folder`; 0 for half of what the machine has free.
+  uint64_t memory;
+  // NULL for the folder for temporary files.
+  const char *folder;
+  // How many steps can be undone.
+  size_t history;
+  // Cells begin at multiples of it, a power of two up to 4096; 0 for each type's size.
+  uint32_t alignment;
+  bool big_endian;
+} gmem_scanner_options;
+
+// Addresses `start` to `end`, the latter not included.
+typedef struct {
+  uint64_t start;
+  uint64_t end;
+} gmem_range;
+
+// The bounds of one type. Values are given by their bits, integers extended to 64.
+typedef struct {
+  uint64_t lo;
+  uint64_t hi;
+  // No value of this type can be within.
+  bool none;
+} gmem_scan_bounds;
+
+// What a scan asks of each cell.
+typedef struct {
+  // A `gmem_scan_kind`.
+  int32_t kind;
+  // A `gmem_scan_against`.
+  int32_t against;
+  // NULL unless it is compared with.
+  const char *checkpoint;
+  // One for each type of the scanner; NULL where the kind has none.
+  const gmem_scan_bounds *bounds;
+  // Turns the test round.
+  bool negate;
+} gmem_scan_test;
+
+// How a long operation is spread and stopped.
+typedef struct {
+  // 0 for every core.
+  size_t threads;
+  // May be NULL. Told how many bytes of how many are done, on the thread that called, at
+  // most every 50 ms; anything but 0 cancels.
+  int32_t (*progress)(void *user, uint64_t done, uint64_t total);
+  void *user;
+  // May be NULL; when another thread stores anything but 0 there, the operation ends
+  // with `GMEM_STATUS_CANCELLED` and changes nothing.
+  const uint8_t *cancel;
+} gmem_scan_control;
+
+// Addresses that a scan could not look at.
+typedef struct {
+  uint64_t start;
+  uint64_t end;
+  // A `gmem_skip_reason`.
+  int32_t reason;
+} gmem_skipped;
+
+// Addresses `start` to `end` of a source.
+typedef struct {
+  uint64_t start;
+  // The first address behind it.
+  uint64_t end;
+  // Where in its file it begins, in bytes; the file's inode, 0 without one.
+  uint64_t offset;
+  uint64_t inode;
+  // The path, the kernel's name in brackets, or empty; lives as long as the list.
+  const char *name;
+  // 1 to read, 2 to write, 4 to execute, 8 shared.
+  uint32_t permissions;
+  // A `gmem_region_kind`.
+  int32_t kind;
+  uint32_t device_major;
+  uint32_t device_minor;
+} gmem_region;
 
 // A typed, n-dimensional window on memory that the caller owns. Nothing is kept of
 // it after a call.
@@ -1051,6 +1310,695 @@ gmem_status gmem_debug_fail(int32_t status);
 // Safety:
 // `out` is NULL or has room for `n` doubles.
 gmem_status gmem_debug_scalar_fill(uint64_t seed, uint64_t start, double *out, size_t n);
+
+// Makes a scanner for values of some types, given as `gmem_value_type`. `options` NULL is
+// 10 steps of history and zeros.
+//
+// Ownership: `*out_scanner` is the caller's, to be freed once with `gmem_scanner_free`; it
+// keeps what it needs of the source.
+// Errors: INVALID_ARGUMENT.
+//
+// Safety:
+// `source` is NULL or live; `types` points to `len_types`; `options` is NULL or as it
+// says; `out_scanner` is NULL or writable.
+gmem_status gmem_scanner_new(const gmem_source *source,
+                             const int32_t *types,
+                             size_t len_types,
+                             const gmem_scanner_options *options,
+                             gmem_scanner **out_scanner);
+
+// Frees a scanner and all it found. NULL is nothing.
+//
+// Safety:
+// `scanner` is NULL or live, and not used again.
+void gmem_scanner_free(gmem_scanner *scanner);
+
+// The first scan: looks at every cell of `ranges`, which must not overlap. Only the kinds
+// ANY and WITHIN can be asked for. Memory that the target has never touched counts as the
+// zeros that it would read, and is not touched here either. Checkpoints are forgotten.
+//
+// Errors: INVALID_ARGUMENT; PERMISSION; IO, with errno ESRCH where a process has ended;
+// CANCELLED; NO_MEMORY. What was found before stays then.
+// Threads: one scan of a scanner at a time; others wait. Results can be read meanwhile.
+//
+// Safety:
+// `scanner` is NULL or live; `ranges` points to `len_ranges`; the others are NULL or as
+// they say.
+gmem_status gmem_scanner_first(const gmem_scanner *scanner,
+                               const gmem_range *ranges,
+                               size_t len_ranges,
+                               const gmem_scan_test *test,
+                               const gmem_scan_control *control);
+
+// A later scan: reads the matches anew and keeps those that pass; the kind ANY keeps all
+// that can still be read.
+//
+// Errors: as `gmem_scanner_first`; NOT_FOUND where there is no such checkpoint.
+// Threads: as `gmem_scanner_first`.
+//
+// Safety:
+// `scanner` is NULL or live; the others are NULL or as they say.
+gmem_status gmem_scanner_next(const gmem_scanner *scanner,
+                              const gmem_scan_test *test,
+                              const gmem_scan_control *control);
+
+// Keeps the matches of a type for which `keep` is not 0, as a step that can be undone.
+// `type_index` SIZE_MAX is for those of all types, one type after the other.
+//
+// Errors: INVALID_ARGUMENT where `len` is not their number; OUT_OF_RANGE.
+//
+// Safety:
+// `scanner` is NULL or live; `keep` points to `len`.
+gmem_status gmem_scanner_retain(const gmem_scanner *scanner,
+                                size_t type_index,
+                                const uint8_t *keep,
+                                size_t len);
+
+// Goes back to what was found before the last scan.
+//
+// Errors: NOT_FOUND where there is no step left.
+//
+// Safety:
+// `scanner` is NULL or live.
+gmem_status gmem_scanner_undo(const gmem_scanner *scanner);
+
+// How many steps can be undone; 0 for NULL.
+//
+// Safety:
+// `scanner` is NULL or live.
+size_t gmem_scanner_steps(const gmem_scanner *scanner);
+
+// How many matches of a type there are; 0 before the first scan and for NULL.
+//
+// Safety:
+// `scanner` is NULL or live.
+uint64_t gmem_scanner_count(const gmem_scanner *scanner, size_t type_index);
+
+// Matches `start` to `start + len` of a type, in the order of their addresses: where they
+// are, and their values as last read, as read the time before, and as first read. Each
+// array may be NULL.
+//
+// Errors: OUT_OF_RANGE; INVALID_ARGUMENT before the first scan.
+//
+// Safety:
+// `scanner` is NULL or live; the arrays that are not NULL have room for `len` elements.
+gmem_status gmem_scanner_get(const gmem_scanner *scanner,
+                             size_t type_index,
+                             uint64_t start,
+                             size_t len,
+                             uint64_t *out_addresses,
+                             void *out_current,
+                             void *out_previous,
+                             void *out_first);
+
+// How many ranges the last scan could not look at.
+//
+// Safety:
+// `scanner` is NULL or live.
+size_t gmem_scanner_skipped_len(const gmem_scanner *scanner);
+
+// One of them.
+//
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `scanner` is NULL or live; `out_range` is NULL or writable.
+gmem_status gmem_scanner_skipped(const gmem_scanner *scanner,
+                                 size_t index,
+                                 gmem_skipped *out_range);
+
+// Reads the values that the matches have now and saves them under a name. What later scans
+// compare with by default stays.
+//
+// Errors: as `gmem_scanner_next`.
+//
+// Safety:
+// `scanner` is NULL or live; `name` is NULL or a NUL-terminated string; `control` is NULL
+// or as it says.
+gmem_status gmem_scanner_checkpoint_save(const gmem_scanner *scanner,
+                                         const char *name,
+                                         const gmem_scan_control *control);
+
+// Forgets a checkpoint.
+//
+// Errors: NOT_FOUND.
+//
+// Safety:
+// `scanner` is NULL or live; `name` is NULL or a NUL-terminated string.
+gmem_status gmem_scanner_checkpoint_delete(const gmem_scanner *scanner, const char *name);
+
+// How many checkpoints there are.
+//
+// Safety:
+// `scanner` is NULL or live.
+size_t gmem_scanner_checkpoints(const gmem_scanner *scanner);
+
+// The name of one of them, in the order of names: copied to `out_name` with a NUL behind
+// it, where there is room. `*out_len` is its length without that.
+//
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `scanner` is NULL or live; `out_name` is NULL or has `room` bytes; `out_len` is NULL or
+// writable.
+gmem_status gmem_scanner_checkpoint_name(const gmem_scanner *scanner,
+                                         size_t index,
+                                         char *out_name,
+                                         size_t room,
+                                         size_t *out_len);
+
+// Keeps the matches that changed alike between three checkpoints: those with
+// `|d1 - d2| / max(|d1|, |d2|) * 100 <= margin_percent`, where d1 = b - a and d2 = c - b,
+// and those with two deltas near zero.
+//
+// Errors: NOT_FOUND; INVALID_ARGUMENT for a margin below 0; CANCELLED.
+//
+// Safety:
+// `scanner` is NULL or live; the names are NULL or NUL-terminated strings; `control` is
+// NULL or as it says.
+gmem_status gmem_scanner_checkpoint_filter(const gmem_scanner *scanner,
+                                           const char *a,
+                                           const char *b,
+                                           const char *c,
+                                           double margin_percent,
+                                           const gmem_scan_control *control);
+
+// Bytes of values that a scanner keeps in memory and on disk.
+//
+// Safety:
+// `scanner` is NULL or live; the others are NULL or writable.
+gmem_status gmem_scanner_memory(const gmem_scanner *scanner,
+                                uint64_t *out_ram,
+                                uint64_t *out_disk);
+
+// Changes the values at `len` addresses, or at all matches where `addresses` is NULL, as a
+// `gmem_scan_edit` says, with an operand for each type given by its bits. Values are read,
+// changed and checked before any is written. `*out_written` counts those that were.
+//
+// Errors: OVERFLOW where a result does not fit its type; INVALID_ARGUMENT for a division
+// by zero, and for addresses where the scanner has several types; OUT_OF_RANGE where an
+// address has no memory; as `gmem_source_write`.
+//
+// Safety:
+// `scanner` is NULL or live; `operands` has one for each type; `addresses` is NULL or
+// points to `len`; `out_written` is NULL or writable.
+gmem_status gmem_scanner_edit(const gmem_scanner *scanner,
+                              int32_t edit,
+                              const uint64_t *operands,
+                              const uint64_t *addresses,
+                              size_t len,
+                              bool force,
+                              uint64_t *out_written);
+
+// Finds all places of `ranges`, which must not overlap, where the bytes of `needle` lie,
+// across ranges that abut too. `mask` has the bits of it that count; NULL is all. With
+// `ignore_case` an ASCII letter whose bits all count stands for both its forms. Only
+// addresses that are multiples of `alignment`, a power of two, are given, and of these the
+// lowest `limit`, where 0 is for all.
+//
+// Ownership: `*out_found` is the caller's, to be freed once with `gmem_found_free`.
+// Errors: INVALID_ARGUMENT where nothing of the pattern counts, or the ranges or the
+// alignment make no sense; PERMISSION; IO, with errno ESRCH where a process has ended;
+// CANCELLED; NO_MEMORY.
+//
+// Safety:
+// `source` is NULL or live; `ranges` points to `len_ranges`, `needle` and, unless it is
+// NULL, `mask` to `len`; `control` is NULL or as it says; `out_found` is NULL or writable.
+gmem_status gmem_source_find(const gmem_source *source,
+                             const gmem_range *ranges,
+                             size_t len_ranges,
+                             const uint8_t *needle,
+                             const uint8_t *mask,
+                             size_t len,
+                             uint32_t alignment,
+                             size_t limit,
+                             bool ignore_case,
+                             const gmem_scan_control *control,
+                             gmem_found **out_found);
+
+// How many addresses there are; 0 for NULL.
+//
+// Safety:
+// `found` is NULL or live.
+size_t gmem_found_len(const gmem_found *found);
+
+// The addresses, the lowest first; NULL for NULL.
+//
+// Ownership: they live as long as `found`.
+//
+// Safety:
+// `found` is NULL or live.
+const uint64_t *gmem_found_data(const gmem_found *found);
+
+// How many ranges could not be looked at; 0 for NULL.
+//
+// Safety:
+// `found` is NULL or live.
+size_t gmem_found_skipped_len(const gmem_found *found);
+
+// One of them.
+//
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `found` is NULL or live; `out_range` is NULL or writable.
+gmem_status gmem_found_skipped(const gmem_found *found,
+                               size_t index,
+                               gmem_skipped *out_range);
+
+// Frees what was found. NULL is nothing.
+//
+// Safety:
+// `found` is NULL or live, and not used again.
+void gmem_found_free(gmem_found *found);
+
+// Makes a freezer: any number of values of a source that one thread writes again and again.
+// The thread is started with the first value, and does not keep the process alive.
+//
+// Ownership: `*out_freezer` is the caller's, to be freed once with `gmem_freezer_free`; it
+// keeps what it needs of the source.
+// Threads: in a forked child it has no thread, and all but freeing it is INVALID_ARGUMENT.
+//
+// Safety:
+// `source` is NULL or live; `out_freezer` is NULL or writable.
+gmem_status gmem_freezer_new(const gmem_source *source,
+                             gmem_freezer **out_freezer);
+
+// Writes a value now and then every `interval_us` microseconds, at most an hour. `type` is a
+// `gmem_value_type`, `bits` has the value in its low bytes. With `direction` 0 it is always
+// written. With 1 the target may raise it: if it is above what is kept, it becomes what is
+// kept, and is not written; if it is not, what is kept is written. With -1 it may lower
+// it, in the same way. A NaN in the target is neither above nor below, so it is written
+// over. `*out_id` is the value's number.
+//
+// Errors: INVALID_ARGUMENT; PERMISSION; IO with errno EFAULT where there is no such memory
+// or it cannot be written to, with ESRCH where a process has ended, or where no thread can
+// be started. The value is not added then.
+//
+// Safety:
+// `freezer` is NULL or live; `out_id` is NULL or writable.
+gmem_status gmem_freezer_add(const gmem_freezer *freezer,
+                             uint64_t address,
+                             int32_t value_type,
+                             uint64_t bits,
+                             int32_t direction,
+                             uint64_t interval_us,
+                             uint64_t *out_id);
+
+// Lets a value go. It is not written any more when this returns.
+//
+// Errors: NOT_FOUND where no value has that number.
+//
+// Safety:
+// `freezer` is NULL or live.
+gmem_status gmem_freezer_remove(const gmem_freezer *freezer, uint64_t id);
+
+// How a value is getting on: how often it was written, whether it still is, and the errno
+// of the last attempt, or 0. Where memory cannot be written to that is tried again every
+// time; once the target has ended, with ESRCH, no more.
+//
+// Errors: NOT_FOUND where no value has that number.
+//
+// Safety:
+// `freezer` is NULL or live; the others are NULL or writable.
+gmem_status gmem_freezer_state(const gmem_freezer *freezer,
+                               uint64_t id,
+                               uint64_t *out_writes,
+                               bool *out_active,
+                               int32_t *out_errno);
+
+// Ends the thread, and frees the freezer and its values. NULL is nothing.
+//
+// Safety:
+// `freezer` is NULL or live, and not used again.
+void gmem_freezer_free(gmem_freezer *freezer);
+
+// Makes a source of `len` bytes of this process, as if they lay at `address`. They are
+// read where they are, without a copy.
+//
+// Ownership: the bytes stay the caller's, and must live until the source and all that was
+// made of it are freed. `*out_source` is to be freed once with `gmem_source_free`.
+// Errors: INVALID_ARGUMENT where `address` and `len` go beyond the last address.
+// Threads: whoever writes to the bytes meanwhile does so as a live target would.
+//
+// Safety:
+// `data` points to `len` bytes, which may be written to if `writable`; `out_source` is NULL
+// or writable.
+gmem_status gmem_source_from_bytes(void *data,
+                                   size_t len,
+                                   uint64_t address,
+                                   bool writable,
+                                   gmem_source **out_source);
+
+// Opens a file for reading, as if its first byte lay at `address`. It is never mapped: if
+// it is cut off, reads end earlier.
+//
+// Ownership: `*out_source` is the caller's, to be freed once with `gmem_source_free`.
+// Errors: FILE_NOT_FOUND; PERMISSION; IO; INVALID_ARGUMENT where it is neither a file nor
+// a block device, or goes beyond the last address.
+//
+// Safety:
+// `path` is NULL or a NUL-terminated string; `out_source` is NULL or writable.
+gmem_status gmem_source_open_file(const char *path,
+                                  uint64_t address,
+                                  gmem_source **out_source);
+
+// Opens an ELF core dump of a little-endian machine, of 32 or 64 bits. What it does not
+// have is skipped as `GMEM_SKIP_REASON_NOT_DUMPED`.
+//
+// Ownership: `*out_source` is the caller's, to be freed once with `gmem_source_free`.
+// Errors: FILE_NOT_FOUND; PERMISSION; IO; INVALID_ARGUMENT where it is no such dump, or
+// is cut off.
+//
+// Safety:
+// `path` is NULL or a NUL-terminated string; `out_source` is NULL or writable.
+gmem_status gmem_source_open_core(const char *path, gmem_source **out_source);
+
+// Gathers all pointers in `ranges`, which must not overlap: values of 8 bytes, at
+// multiples of 8, that lie in a region of the source. It takes 16 bytes for each.
+//
+// Ownership: `*out_pointers` is the caller's, to be freed once with `gmem_pointers_free`;
+// the source may be freed before.
+// Errors: INVALID_ARGUMENT; PERMISSION; IO, with errno ESRCH where a process has ended;
+// CANCELLED; NO_MEMORY.
+//
+// Safety:
+// `source` is NULL or live; `ranges` points to `len_ranges`; `control` is NULL or as it
+// says; `out_pointers` is NULL or writable.
+gmem_status gmem_pointers_new(const gmem_source *source,
+                              const gmem_range *ranges,
+                              size_t len_ranges,
+                              const gmem_scan_control *control,
+                              gmem_pointers **out_pointers);
+
+// How many pointers there are; 0 for NULL.
+//
+// Safety:
+// `pointers` is NULL or live.
+size_t gmem_pointers_len(const gmem_pointers *pointers);
+
+// How many ranges could not be looked at; 0 for NULL.
+//
+// Safety:
+// `pointers` is NULL or live.
+size_t gmem_pointers_skipped_len(const gmem_pointers *pointers);
+
+// One of them.
+//
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `pointers` is NULL or live; `out_range` is NULL or writable.
+gmem_status gmem_pointers_skipped(const gmem_pointers *pointers,
+                                  size_t index,
+                                  gmem_skipped *out_range);
+
+// Frees a map. NULL is nothing.
+//
+// Safety:
+// `pointers` is NULL or live, and not used again.
+void gmem_pointers_free(gmem_pointers *pointers);
+
+// Finds the paths from modules to `target` of at most `depth` pointers, 1 to 32, each of
+// which leads to at most `max_offset` bytes before the next one, or before the target. A
+// module is a mapped file with the zeroed memory that goes with it. A path ends at the
+// first pointer that lies in a module, and never goes twice through one pointer. The
+// shortest come first; those of one length in the order of the offset next to the target,
+// of where that pointer lies, of the offset before, and so on. At most `limit`, where 0 is
+// for all. Progress is told in pointers of depth, not in bytes.
+//
+// Ownership: `*out_paths` is the caller's, to be freed once with `gmem_paths_free`; the map
+// may be freed before.
+// Errors: INVALID_ARGUMENT; CANCELLED; NO_MEMORY.
+//
+// Safety:
+// `pointers` is NULL or live; `control` is NULL or as it says; `out_paths` is NULL or
+// writable.
+gmem_status gmem_pointers_paths(const gmem_pointers *pointers,
+                                uint64_t target,
+                                uint32_t depth,
+                                uint32_t max_offset,
+                                size_t limit,
+                                const gmem_scan_control *control,
+                                gmem_paths **out_paths);
+
+// How many paths there are; 0 for NULL.
+//
+// Safety:
+// `paths` is NULL or live.
+size_t gmem_paths_len(const gmem_paths *paths);
+
+// One path: the number of its module, the offset from the module's lowest address to the
+// first pointer, and what is added to each pointer read, the last of which gives the
+// target. `*out_depth` is how many there are.
+//
+// Errors: OUT_OF_RANGE where there is no such path, or where `room` is less than that, with
+// `*out_depth` written all the same.
+//
+// Safety:
+// `paths` is NULL or live; `out_offsets` has room for `room`; the others are NULL or
+// writable.
+gmem_status gmem_paths_get(const gmem_paths *paths,
+                           size_t index,
+                           uint32_t *out_module,
+                           uint64_t *out_offset,
+                           int64_t *out_offsets,
+                           size_t room,
+                           size_t *out_depth);
+
+// The path of a module's file. There are more modules than paths lead from.
+//
+// Ownership: `*out_name` lives as long as `paths`.
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `paths` is NULL or live; `out_name` is NULL or writable.
+gmem_status gmem_paths_module(const gmem_paths *paths,
+                              uint32_t module,
+                              const char **out_name);
+
+// Frees paths. NULL is nothing.
+//
+// Safety:
+// `paths` is NULL or live, and not used again.
+void gmem_paths_free(gmem_paths *paths);
+
+// Follows a path: reads the pointer at `base`, adds the first offset, reads the pointer
+// there, and so on. Without offsets `*out_address` is `base`.
+//
+// Errors: NOT_FOUND with the address where there is no pointer to be read; PERMISSION; IO,
+// with errno ESRCH where a process has ended.
+//
+// Safety:
+// `source` is NULL or live; `offsets` points to `len`; `out_address` is NULL or writable.
+gmem_status gmem_source_resolve(const gmem_source *source,
+                                uint64_t base,
+                                const int64_t *offsets,
+                                size_t len,
+                                uint64_t *out_address);
+
+// Writes all that a scanner has to a file: types, matches with their values as last read,
+// as read the time before and as first read, checkpoints, and `len` bytes of notes that
+// are the caller's affair. Steps that could be undone are not in it. The file has its name
+// only once it is whole; what was there before is replaced. Nobody else may read it, as
+// it has another's memory in it.
+//
+// Errors: FILE_NOT_FOUND where there is no such folder; PERMISSION; IO. What was there
+// before stays then.
+//
+// Safety:
+// `scanner` is NULL or live; `path` is NULL or a NUL-terminated string; `notes` points to
+// `len` bytes.
+gmem_status gmem_scanner_save(const gmem_scanner *scanner,
+                              const char *path,
+                              const void *notes,
+                              size_t len);
+
+// Makes a scanner of a file that `gmem_scanner_save` wrote, to go on with on `source`,
+// which may be another than it was. Its types, alignment and byte order are the file's: see
+// `gmem_scanner_types` and `gmem_scanner_layout`. Of `options`, NULL or not, only memory,
+// folder and history are looked at.
+//
+// Ownership: as of `gmem_scanner_new`.
+// Errors: FILE_NOT_FOUND; PERMISSION; IO; INVALID_ARGUMENT where it is another file, or is
+// damaged; NO_MEMORY.
+//
+// Safety:
+// `source` is NULL or live; `path` is NULL or a NUL-terminated string; `options` is NULL or
+// as it says; `out_scanner` is NULL or writable.
+gmem_status gmem_scanner_load(const gmem_source *source,
+                              const char *path,
+                              const gmem_scanner_options *options,
+                              gmem_scanner **out_scanner);
+
+// The notes in a file that `gmem_scanner_save` wrote, without the rest. They are copied
+// where `room` is enough; `*out_len` is their length in any case.
+//
+// Errors: as `gmem_scanner_load`.
+//
+// Safety:
+// `path` is NULL or a NUL-terminated string; `out_notes` is NULL or has `room` bytes;
+// `out_len` is NULL or writable.
+gmem_status gmem_scanner_notes(const char *path,
+                               uint8_t *out_notes,
+                               size_t room,
+                               size_t *out_len);
+
+// The types of a scanner, as `gmem_value_type`, in its order. They are copied where `room`
+// is enough; `*out_len` is how many there are in any case.
+//
+// Errors: NULL_ARGUMENT.
+//
+// Safety:
+// `scanner` is NULL or live; `out_types` is NULL or has room for `room`; `out_len` is NULL
+// or writable.
+gmem_status gmem_scanner_types(const gmem_scanner *scanner,
+                               int32_t *out_types,
+                               size_t room,
+                               size_t *out_len);
+
+// The alignment of a scanner, 0 for each type's own size, and its byte order.
+//
+// Errors: NULL_ARGUMENT.
+//
+// Safety:
+// `scanner` is NULL or live; the others are NULL or writable.
+gmem_status gmem_scanner_layout(const gmem_scanner *scanner,
+                                uint32_t *out_alignment,
+                                bool *out_big_endian);
+
+// Opens a live process. It is held by a descriptor: should its number be given to another
+// process later, that one is never touched.
+//
+// Ownership: `*out_source` is the caller's, to be freed once with `gmem_source_free`.
+// Errors: INVALID_ARGUMENT where `pid` is none; IO with errno ESRCH where there is no such
+// process; PERMISSION with the reason and what would help.
+//
+// Safety:
+// `out_source` is NULL or writable.
+gmem_status gmem_source_open_process(uint32_t pid,
+                                     gmem_source **out_source);
+
+// Frees a source; scanners made of it keep what they need. A process that is stopped is
+// resumed when the last of them has gone. NULL is nothing.
+//
+// Safety:
+// `source` is NULL or live, and not used again.
+void gmem_source_free(gmem_source *source);
+
+// Whether a process still runs; always for other sources. False for NULL.
+//
+// Safety:
+// `source` is NULL or live.
+bool gmem_source_alive(const gmem_source *source);
+
+// Lists all regions as they are now, in the order of their addresses.
+//
+// Ownership: `*out_regions` is the caller's, to be freed once with `gmem_regions_free`.
+// Errors: PERMISSION; IO, with errno ESRCH where a process has ended.
+//
+// Safety:
+// `source` is NULL or live; `out_regions` is NULL or writable.
+gmem_status gmem_source_regions(const gmem_source *source, gmem_regions **out_regions);
+
+// How many there are; 0 for NULL.
+//
+// Safety:
+// `regions` is NULL or live.
+size_t gmem_regions_len(const gmem_regions *regions);
+
+// Region `index` of the list.
+//
+// Errors: OUT_OF_RANGE.
+//
+// Safety:
+// `regions` is NULL or live; `out_region` is NULL or writable.
+gmem_status gmem_regions_get(const gmem_regions *regions,
+                             size_t index,
+                             gmem_region *out_region);
+
+// Frees a list of regions and their names. NULL is nothing.
+//
+// Safety:
+// `regions` is NULL or live, and not used again.
+void gmem_regions_free(gmem_regions *regions);
+
+// Reads `len` bytes from `address` on. `*out_read` is less at a hole: what lies behind it
+// is not touched.
+//
+// Errors: PERMISSION; IO, with errno ESRCH where a process has ended.
+//
+// Safety:
+// `source` is NULL or live; `out_bytes` has room for `len`; `out_read` is NULL or writable.
+gmem_status gmem_source_read(const gmem_source *source,
+                             uint64_t address,
+                             void *out_bytes,
+                             size_t len,
+                             size_t *out_read);
+
+// Reads `itemsize` bytes at each of `len` addresses, in any order. `out_read` is 1 for
+// each that could be read and 0 for the others, whose bytes are undefined.
+//
+// Errors: as `gmem_source_read`; INVALID_ARGUMENT for an `itemsize` of 0.
+//
+// Safety:
+// `source` is NULL or live; the arrays have `len` elements, `out_values` of `itemsize`.
+gmem_status gmem_source_read_many(const gmem_source *source,
+                                  const uint64_t *addresses,
+                                  size_t len,
+                                  size_t itemsize,
+                                  void *out_values,
+                                  uint8_t *out_read);
+
+// Writes `len` bytes from `address` on and reads them back. `*out_written` is less where
+// something cannot be written; with `force` also what the target itself may only read is.
+//
+// Errors: PERMISSION; IO where what was written did not stay, with errno ESRCH where a
+// process has ended; INVALID_ARGUMENT where the source can only be read.
+//
+// Safety:
+// `source` is NULL or live; `bytes` points to `len`; `out_written` is NULL or writable.
+gmem_status gmem_source_write(const gmem_source *source,
+                              uint64_t address,
+                              const void *bytes,
+                              size_t len,
+                              bool force,
+                              size_t *out_written);
+
+// Writes `itemsize` bytes at each of `len` addresses. `out_written` is 1 for each that
+// could be written and 0 for the others.
+//
+// Errors: as `gmem_source_write`; INVALID_ARGUMENT for an `itemsize` of 0.
+//
+// Safety:
+// `source` is NULL or live; the arrays have `len` elements, `values` of `itemsize`.
+gmem_status gmem_source_write_many(const gmem_source *source,
+                                   const uint64_t *addresses,
+                                   size_t len,
+                                   size_t itemsize,
+                                   const void *values,
+                                   bool force,
+                                   uint8_t *out_written);
+
+// Stops a process by SIGSTOP and waits until it stands still. Calls nest: it goes on after
+// as many of `gmem_source_resume`. `*out_stopped` is false where somebody else had stopped
+// it, who will resume it too.
+//
+// Errors: PERMISSION; IO, with errno ESRCH where it has ended; INVALID_ARGUMENT for
+// sources that do not run.
+//
+// Safety:
+// `source` is NULL or live; `out_stopped` is NULL or writable.
+gmem_status gmem_source_stop(const gmem_source *source,
+                             bool *out_stopped);
+
+// Takes one `gmem_source_stop` back.
+//
+// Errors: INVALID_ARGUMENT where it was not stopped.
+//
+// Safety:
+// `source` is NULL or live.
+gmem_status gmem_source_resume(const gmem_source *source);
 
 // The text of the last failure on this thread, one sentence in UTF-8; empty
 // before the first. Never NULL.

@@ -28,6 +28,9 @@ pub enum Error {
     AbiMismatch(String),
     #[error("{0}")]
     Device(String),
+    /// The caller asked for it to end.
+    #[error("cancelled: nothing was changed")]
+    Cancelled,
     /// The operating system said no; missing files and refused permissions keep
     /// their own status, decided by `io::Error::kind`.
     #[error("{what}: {source}")]

@@ -16,5 +16,21 @@ mod pool_buffers;
 #[cfg(target_os = "linux")]
 mod pool_survey;
 mod runtime;
+#[cfg(target_os = "linux")]
+mod scan;
+#[cfg(target_os = "linux")]
+mod scan_control;
+#[cfg(target_os = "linux")]
+mod scan_find;
+#[cfg(target_os = "linux")]
+mod scan_freeze;
+#[cfg(target_os = "linux")]
+mod scan_image;
+#[cfg(target_os = "linux")]
+mod scan_pointers;
+#[cfg(target_os = "linux")]
+mod scan_session;
+#[cfg(target_os = "linux")]
+mod scan_source;
 mod status;
 mod tensor;

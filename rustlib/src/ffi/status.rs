@@ -41,10 +41,12 @@ pub enum Status {
     Device = 13,
     /// A defect in gmemx: a panic was caught. Please report it.
     Panic = 14,
+    /// Ended because the caller asked for it; nothing was changed.
+    Cancelled = 15,
 }
 
 impl Status {
-    pub(super) const ALL: [Status; 15] = [
+    pub(super) const ALL: [Status; 16] = [
         Status::Ok,
         Status::NullArgument,
         Status::InvalidArgument,
@@ -60,6 +62,7 @@ impl Status {
         Status::AbiMismatch,
         Status::Device,
         Status::Panic,
+        Status::Cancelled,
     ];
 }
 
@@ -76,6 +79,7 @@ impl From<&Error> for Status {
             Error::Unsupported(_) => Status::Unsupported,
             Error::AbiMismatch(_) => Status::AbiMismatch,
             Error::Device(_) => Status::Device,
+            Error::Cancelled => Status::Cancelled,
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Status::FileNotFound,
                 io::ErrorKind::PermissionDenied => Status::Permission,

@@ -1,0 +1,633 @@
+"""Scan after scan: the matches narrowed down, looked at and changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from gmemx._scan_data import Step
+from gmemx._scan_engine import Engine
+from gmemx._scan_matches import Matches
+from gmemx.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gmemx.scan import Source
+
+
+class How(TypedDict, total=False):
+    """How a scan is run; see `Scanner`."""
+
+    threads: int | None
+    progress: Callable[[int, int], object] | None
+    stop: bool
+
+
+class Equality(How, total=False):
+    """What else counts as equal to a value; see `Scanner.initial_scan`."""
+
+    tolerance: Any
+    ulps: int | None
+    rounded: int | None
+
+
+SLACK = ("tolerance", "ulps", "rounded")
+
+
+class Scanner(Matches):
+    """Finds values in memory by scan after scan.
+
+    The first looks at everything; each later one reads what is left anew, and keeps what fits.
+    Scans may be started from several threads, and come one after another; results can be
+    looked at meanwhile. A scan that fails or is cancelled changes nothing.
+
+    Parameters
+    ----------
+    source : Source
+        As `open_process` and its kin give it.
+    type : str, numpy.dtype, type, or several in a list
+        ``i8`` to ``i64``, ``u8`` to ``u64``, ``f32``, ``f64``, or as NumPy has it; also
+        'ints', 'floats' and 'all'. Several are looked for in one pass.
+    regions : Regions or iterable of Region or (start, end), optional
+        Where to look; `Regions` are read anew by each initial scan, and None is all that can
+        be read.
+    alignment : int, optional
+        Addresses are multiples of it, a power of two up to 4096; None for each type's size.
+    byteorder : {'little', 'big'}, optional
+        Of the values in memory; None for this machine's, or what a dtype says.
+    history : int, optional
+        How many steps can be undone; 16 by default.
+    memory : int, optional
+        Bytes of values kept in memory, beyond which they go to disk; None for half of what
+        is free.
+    folder : path, optional
+        Where on disk; None for the folder of temporary files.
+
+    Notes
+    -----
+    Every scan takes ``threads`` (the most; None for one a core), ``progress`` (called as
+    ``progress(done, total)``, in bytes, up to twenty times a second; what it raises ends the
+    scan) and ``stop`` (whether to stop the process meanwhile), and gives the number of
+    matches. Ctrl-C ends a scan.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> data = np.array([7, 100, 100, 5], dtype="i4")
+    >>> scanner = scan.open_buffer(data, address=0x1000).scanner("i32")
+    >>> scanner.initial_scan(100)
+    2
+    >>> data[2] += 1
+    >>> scanner.filter_increased()
+    1
+    >>> scanner.get_matches()
+    [Match(address=4104, value=101, previous=100, type='int32', label=None)]
+    >>> scanner.set_value(9), data[2]
+    (1, np.int32(9))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        type: Any = "int32",
+        regions: Any = None,
+        *,
+        alignment: int | None = None,
+        byteorder: str | None = None,
+        history: int | None = None,
+        memory: int | None = None,
+        folder: Any = None,
+    ) -> None:
+        self._engine = Engine(
+            source,
+            type,
+            alignment=alignment,
+            byteorder=byteorder,
+            history=history,
+            memory=memory,
+            folder=folder,
+        )
+        self._regions = regions
+        self._begin()
+
+    def _begin(self) -> None:
+        """No scan yet."""
+        self._path: tuple[Step, ...] = ()
+        # The paths that `undo` goes back to.
+        self._past: list[tuple[Step, ...]] = []
+        if not hasattr(self, "_labels"):
+            self._labels: dict[int, str] = {}
+
+    # ---- what it is -----------------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        """What it scans."""
+        return self._engine.source
+
+    @property
+    def regions(self) -> Any:
+        """Where it looks, as it was told; None for all that can be read."""
+        return self._regions
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """NumPy's names of the types it looks for."""
+        return self._engine.types
+
+    @property
+    def byteorder(self) -> str:
+        """'little' or 'big'."""
+        return "big" if self._engine.big else "little"
+
+    @property
+    def alignment(self) -> int | None:
+        """What addresses are multiples of; None for each type's size."""
+        return self._engine.alignment
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes of values kept in memory, and on disk."""
+        return self._engine.used()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its source was."""
+        return self._engine.closed
+
+    def close(self) -> None:
+        """Forget everything; scans that run are finished first."""
+        self._engine.close()
+
+    def __enter__(self) -> Scanner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.match_count()
+
+    def __repr__(self) -> str:
+        told = "closed" if self.closed else f"{self.match_count()} matches"
+        return f"<Scanner of {', '.join(self.types)} in {self.source!r}, {told}>"
+
+    def set_value_type(self, type: Any, byteorder: str | None = None) -> None:
+        """Look for other types from now on; the matches and checkpoints are forgotten."""
+        self._anew(type, byteorder, self.alignment)
+
+    def set_alignment(self, alignment: int | None) -> None:
+        """Look at other addresses from now on; the matches and checkpoints are forgotten."""
+        self._anew(list(self.types), self.byteorder, alignment)
+
+    def _anew(self, types: Any, byteorder: str | None, alignment: int | None) -> None:
+        with self._engine.changing():
+            old = self._engine
+            self._engine = Engine(
+                old.source,
+                types,
+                alignment=alignment,
+                byteorder=byteorder,
+                history=old.history,
+                memory=old.memory,
+                folder=old.folder,
+            )
+            self._begin()
+        old.close()
+
+    # ---- scans ------------------------------------------------------------------
+
+    def initial_scan(
+        self,
+        value: Any = None,
+        *,
+        compare: str = "eq",
+        high: Any = None,
+        **options: Unpack[Equality],
+    ) -> int:
+        """Look at everything.
+
+        Parameters
+        ----------
+        value : int or float, optional
+            None keeps every cell: the value is not known yet.
+        compare : {'eq', 'ne', 'lt', 'gt', 'le', 'ge', 'between'}
+            How cells compare with the value; 'between' includes both bounds.
+        high : int or float, optional
+            The upper bound of 'between'.
+        tolerance : int or float, optional
+            How far from the value a cell still counts as equal to it.
+        ulps : int, optional
+            The same as a number of floats on either side; integers must be equal.
+        rounded : int, optional
+            Decimals: cells count as equal that round to the value, either way where they lie
+            in the middle.
+        threads, progress, stop
+            See `Scanner`.
+
+        Returns
+        -------
+        int
+            The number of matches.
+
+        Raises
+        ------
+        OverflowError
+            If a value fits none of the types. A type that it does not fit is left out.
+        ValueError
+            For NaN, and for a fraction that integers should be equal to.
+        CancelledError
+            If it was cancelled.
+
+        Notes
+        -----
+        Integers are compared as integers. For floats a value is first made the nearest float
+        of their type, so 0.1 finds the float32 that was made of 0.1; 0.0 finds both zeros,
+        and NaN equals nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> scanner = scan.open_buffer(np.array([0.5, 1.04, 3.0], "f4")).scanner("f32")
+        >>> scanner.initial_scan(1, rounded=1), scanner.initial_scan(0.5, compare="gt")
+        (1, 2)
+        """
+        slack, how = parted(options)
+        regions = self._regions
+        if value is not None:
+            return self._scan(
+                Engine.compare, how, True, regions, compare, value, high, slack, is_first=True
+            )
+        if compare != "eq" or high is not None or any(part is not None for part in slack):
+            raise InvalidArgumentError("without a value there is nothing to compare with")
+        return self._scan(Engine.first, how, regions, is_first=True)
+
+    def rescan(self, **how: Unpack[How]) -> int:
+        """Read the matches anew, and keep all that can still be read."""
+        return self._scan(Engine.rescan, checked(how))
+
+    def filter_eq(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what equals a value; parameters and errors as of `initial_scan`."""
+        return self._compare("eq", value, None, options)
+
+    def filter_ne(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what `filter_eq` would not, NaN included."""
+        return self._compare("ne", value, None, options)
+
+    def filter_lt(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what is less than all that counts as equal to a value."""
+        return self._compare("lt", value, None, options)
+
+    def filter_gt(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what is greater than all that counts as equal to a value."""
+        return self._compare("gt", value, None, options)
+
+    def filter_le(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what is less than a value or counts as equal to it."""
+        return self._compare("le", value, None, options)
+
+    def filter_ge(self, value: Any, **options: Unpack[Equality]) -> int:
+        """Keep what is greater than a value or counts as equal to it."""
+        return self._compare("ge", value, None, options)
+
+    def filter_between(self, low: Any, high: Any, **options: Unpack[Equality]) -> int:
+        """Keep what lies between two values, both of them included."""
+        return self._compare("between", low, high, options)
+
+    def filter_changed(self, against: str = "last", **how: Unpack[How]) -> int:
+        """Keep what has other bits than before.
+
+        Parameters
+        ----------
+        against : str
+            What the values are compared with: those of the 'last' scan, of the 'first', or
+            of the checkpoint of that name.
+        threads, progress, stop
+            See `Scanner`.
+
+        Raises
+        ------
+        UnknownCheckpointError
+            If there is no such checkpoint; a KeyError.
+        """
+        return self._scan(Engine.change, checked(how), "changed", against)
+
+    def filter_unchanged(self, against: str = "last", **how: Unpack[How]) -> int:
+        """Keep what has the same bits as before; see `filter_changed`."""
+        return self._scan(Engine.change, checked(how), "unchanged", against)
+
+    def filter_increased(self, against: str = "last", **how: Unpack[How]) -> int:
+        """Keep what is greater than before; see `filter_changed`."""
+        return self._scan(Engine.change, checked(how), "increased", against)
+
+    def filter_decreased(self, against: str = "last", **how: Unpack[How]) -> int:
+        """Keep what is less than before; see `filter_changed`."""
+        return self._scan(Engine.change, checked(how), "decreased", against)
+
+    def filter_increased_by(
+        self,
+        amount: Any,
+        high: Any = None,
+        *,
+        against: str = "last",
+        tolerance: Any = None,
+        rounded: int | None = None,
+        **how: Unpack[How],
+    ) -> int:
+        """Keep what has grown by an amount.
+
+        Parameters
+        ----------
+        amount : int or float
+            A negative one is a decrease.
+        high : int or float, optional
+            The greatest amount, where `amount` is the least.
+        against : str
+            See `filter_changed`.
+        tolerance, rounded
+            See `initial_scan`. Differences of floats are seldom exact: 1.1 - 1.0 is not 0.1.
+        threads, progress, stop
+            See `Scanner`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> data = np.array([250, 250], "u1")
+        >>> scanner = scan.open_buffer(data).scanner("u8")
+        >>> scanner.initial_scan()
+        2
+        >>> data += np.array([5, 10], "u1")
+        >>> scanner.filter_increased_by(5)
+        1
+        """
+        arguments = (amount, high, tolerance, rounded, against)
+        return self._scan(Engine.change_by, checked(how), False, *arguments)
+
+    def filter_decreased_by(
+        self,
+        amount: Any,
+        high: Any = None,
+        *,
+        against: str = "last",
+        tolerance: Any = None,
+        rounded: int | None = None,
+        **how: Unpack[How],
+    ) -> int:
+        """Keep what has shrunk by an amount; see `filter_increased_by`."""
+        arguments = (amount, high, tolerance, rounded, against)
+        return self._scan(Engine.change_by, checked(how), True, *arguments)
+
+    def filter_increased_by_percent(
+        self, low: Any, high: Any = None, *, against: str = "last", **how: Unpack[How]
+    ) -> int:
+        """Keep what has grown by `low` to `high` percent of what it was.
+
+        Parameters
+        ----------
+        low, high : int or float
+            Without `high`, by `low` percent or more. What was 0 is not kept.
+        against : str
+            See `filter_changed`.
+        threads, progress, stop
+            See `Scanner`.
+        """
+        return self._scan(Engine.change_by_percent, checked(how), False, low, high, against)
+
+    def filter_decreased_by_percent(
+        self, low: Any, high: Any = None, *, against: str = "last", **how: Unpack[How]
+    ) -> int:
+        """Keep what has shrunk by percents; see `filter_increased_by_percent`."""
+        return self._scan(Engine.change_by_percent, checked(how), True, low, high, against)
+
+    def filter_checkpoint(
+        self, a: str, b: str, c: str, margin_percent: float = 1.0, **how: Unpack[How]
+    ) -> int:
+        """Keep what changed alike between three checkpoints: at a steady rate.
+
+        Parameters
+        ----------
+        a, b, c : str
+            Names of checkpoints.
+        margin_percent : float
+            With d1 = b - a and d2 = c - b, kept is ``|d1 - d2| / max(|d1|, |d2|) * 100 <=
+            margin_percent``; also where both are nearly 0.
+        threads, progress, stop
+            See `Scanner`.
+
+        Raises
+        ------
+        UnknownCheckpointError
+            If there is no such checkpoint; a KeyError.
+        """
+        return self._scan(Engine.filter_checkpoint, checked(how), a, b, c, margin_percent)
+
+    def filter_where(self, keep: Any) -> int:
+        """Keep what a mask says, or a function that makes one of the values.
+
+        Parameters
+        ----------
+        keep : array_like of bool or callable
+            One for each match, as `addresses` has them. A function is given the values of
+            each type, as `values` has them, and gives such a mask.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> scanner = scan.open_buffer(np.arange(10, dtype="i4")).scanner("i32")
+        >>> scanner.initial_scan(), scanner.filter_where(lambda values: values % 3 == 0)
+        (10, 4)
+        """
+        with self._engine.changing():
+            if callable(keep):
+                each = range(len(self.types))
+                values = [self._arrays(i, "current")[0] for i in each]
+                masks = [mask_of(keep(array), len(array)) for array in values]
+                mask = np.concatenate(masks)
+            else:
+                mask = mask_of(keep, self.match_count())
+            self._engine.keep(mask.view(np.uint8))
+            return self._step("where a mask says")
+
+    def _compare(self, compare: str, value: Any, high: Any, options: Any) -> int:
+        slack, how = parted(options)
+        return self._scan(Engine.compare, how, False, None, compare, value, high, slack)
+
+    def _scan(
+        self, method: Callable[..., str], how: Any, *arguments: Any, is_first: bool = False
+    ) -> int:
+        with self._engine.changing():
+            return self._step(method(self._engine, *arguments, how), is_first)
+
+    def _step(self, told: str, is_first: bool = False) -> int:
+        count = self.match_count()
+        if self._path:
+            self._past.append(self._path)
+            del self._past[: max(0, len(self._past) - self._engine.history)]
+        self._path = (*(() if is_first else self._path), Step(told, count))
+        return count
+
+    def cancel(self) -> None:
+        """Make the scans that run end with CancelledError; from any thread."""
+        self._engine.cancel()
+
+    @property
+    def history(self) -> list[Step]:
+        """The scans that led to the matches, the initial one first."""
+        return list(self._path)
+
+    def undo(self) -> int:
+        """Go back to the matches before the last scan; how many there are.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no step left to undo.
+        """
+        with self._engine.changing():
+            self._engine.undo()
+            self._path = self._past.pop()
+            return self.match_count()
+
+    # ---- checkpoints ----------------------------------------------------------------
+
+    def save_checkpoint(self, name: str, **how: Unpack[How]) -> None:
+        """Read what the matches are now, and keep that by a name.
+
+        What later scans compare with as 'last' stays what it was.
+        """
+        with self._engine.changing():
+            self._engine.save_checkpoint(name, checked(how))
+
+    def list_checkpoints(self) -> list[str]:
+        """The names of the checkpoints, sorted."""
+        return self._engine.checkpoints()
+
+    def delete_checkpoint(self, name: str) -> None:
+        """Forget a checkpoint; UnknownCheckpointError where there is none of that name."""
+        with self._engine.changing():
+            self._engine.delete_checkpoint(name)
+
+    # ---- sessions -------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Write the matches, checkpoints, labels and history to a file."""
+        from gmemx._scan_session import save
+
+        notes = {
+            "labels": sorted(self._labels.items()),
+            "history": [(step.description, step.count) for step in self._path],
+        }
+        with self._engine.changing():
+            save(self._engine, os.fsencode(path), json.dumps(notes).encode())
+
+    @staticmethod
+    def load(
+        path: Any,
+        source: Source,
+        regions: Any = None,
+        *,
+        history: int | None = None,
+        memory: int | None = None,
+        folder: Any = None,
+    ) -> Scanner:
+        """Go on with a session that was saved.
+
+        Parameters
+        ----------
+        path : path
+        source : Source
+            Where the values are read from now on: the same process, or one that has the
+            same addresses.
+        regions : Regions or iterable of Region or (start, end), optional
+            Where another initial scan would look.
+        history, memory, folder
+            See `Scanner`.
+
+        Returns
+        -------
+        Scanner
+        """
+        from gmemx._scan_session import load, notes_of
+
+        where = os.fsencode(path)
+        engine = load(source, where, history, memory, folder)
+        try:
+            notes = json.loads(notes_of(where))
+            labels = {int(address): str(text) for address, text in notes["labels"]}
+            steps = tuple(Step(str(told), int(count)) for told, count in notes["history"])
+        except (ValueError, KeyError, TypeError):
+            # Saved by something other than Python.
+            labels, steps = {}, ()
+        made = Scanner.__new__(Scanner)
+        made._engine, made._regions, made._labels = engine, regions, labels
+        made._path, made._past = steps, []
+        return made
+
+    # ---- awaited ---------------------------------------------------------------------
+
+    def run_async(self, name: str, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        """Await a method, by its name: ``await scanner.run_async("filter_eq", 5)``.
+
+        It runs on another thread. Cancelling the await cancels the scan, and waits for its end.
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> from gmemx import scan
+        >>> scanner = scan.open_buffer(bytes(100)).scanner("u8")
+        >>> asyncio.run(scanner.run_async("initial_scan", 0))
+        100
+        """
+        from gmemx._scan_async import awaited
+
+        method = None if name.startswith("_") else getattr(self, name, None)
+        if not callable(method):
+            raise InvalidArgumentError(f"a scanner has no method {name!r}")
+        return awaited(method, *arguments, **options)
+
+    def initial_scan_async(self, value: Any = None, **options: Any) -> Coroutine[Any, Any, int]:
+        """`initial_scan` to be awaited; see `run_async`."""
+        return self.run_async("initial_scan", value, **options)
+
+    def rescan_async(self, **how: Unpack[How]) -> Coroutine[Any, Any, int]:
+        """`rescan` to be awaited; see `run_async`."""
+        return self.run_async("rescan", **how)
+
+
+# ---- what the methods are made of ---------------------------------------------------------
+
+
+def checked(how: Any) -> dict[str, Any]:
+    """`how` with its defaults; TypeError for a name that is none."""
+    whole = {"threads": None, "progress": None, "stop": False} | how
+    if len(whole) > 3:
+        raise TypeError(f"a scan takes threads, progress and stop, and not {[*whole][3]!r}")
+    return whole
+
+
+def parted(options: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What counts as equal, and how a scan is run."""
+    slack = tuple(options.pop(name, None) for name in SLACK)
+    return slack, checked(options)
+
+
+def mask_of(mask: Any, count: int) -> npt.NDArray[np.bool_]:
+    array = np.ascontiguousarray(mask)
+    if array.dtype != np.bool_:
+        raise TypeError(f"a mask must be of truth values, not {array.dtype}")
+    if array.shape != (count,):
+        raise InvalidArgumentError(
+            f"a mask must have one truth value for each of {count} matches, "
+            f"not the shape {array.shape}"
+        )
+    return array
