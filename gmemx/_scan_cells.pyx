@@ -1,5 +1,6 @@
 """Values at many addresses at once."""
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint64_t
 
 from gmemx cimport libgmemx
@@ -14,6 +15,9 @@ import numpy as np
 
 from gmemx.errors import InvalidArgumentError
 
+# Values between two looks for Ctrl-C: some tens of milliseconds.
+cdef size_t PATIENCE = 1 << 16
+
 
 def read_many(Source source not None, addresses, type, bint partial):
     """`Source.read_many`."""
@@ -25,12 +29,16 @@ def read_many(Source source not None, addresses, type, bint partial):
     cdef uint8_t[::1] ok = done.reshape(-1)
     cdef uint8_t[::1] raw = values.reshape(-1).view(np.uint8)
     cdef size_t n = at.shape[0], size = SIZES[kind]
+    cdef size_t i = 0, part
     source.pin()
     try:
-        if n:
+        while i < n:
+            part = min(PATIENCE, n - i)
             with nogil:
                 check(libgmemx.gmem_source_read_many(
-                    source.ptr, &at[0], n, size, &raw[0], &ok[0]))
+                    source.ptr, &at[i], part, size, &raw[i * size], &ok[i]))
+            i += part
+            PyErr_CheckSignals()
     finally:
         source.unpin()
     done = done.view(np.bool_)
@@ -60,12 +68,16 @@ def write_many(Source source not None, addresses, values, type, bint force, bint
     cdef uint8_t[::1] ok = done.reshape(-1)
     cdef const uint8_t[::1] raw = given.reshape(-1).view(np.uint8)
     cdef size_t n = at.shape[0], size = SIZES[kind]
+    cdef size_t i = 0, part
     source.pin()
     try:
-        if n:
+        while i < n:
+            part = min(PATIENCE, n - i)
             with nogil:
                 check(libgmemx.gmem_source_write_many(
-                    source.ptr, &at[0], n, size, &raw[0], force, &ok[0]))
+                    source.ptr, &at[i], part, size, &raw[i * size], force, &ok[i]))
+            i += part
+            PyErr_CheckSignals()
     finally:
         source.unpin()
     done = done.view(np.bool_)

@@ -19,8 +19,6 @@ cdef class Engine:
     # Calls that run; and whether it is freed when they have ended.
     cdef Py_ssize_t uses
     cdef bint is_closed
-    # Held while the matches may change, by the thread of that number.
-    cdef object lock, owner
     cdef object __weakref__
 
     cdef void fill(self, libgmemx.gmem_scanner_options* options) noexcept
@@ -29,4 +27,9 @@ cdef class Engine:
     cdef int pin(self) except -1
     cdef void unpin(self) noexcept
     cdef void release(self) noexcept
-    cdef int run(self, const libgmemx.gmem_scan_test* test, object regions, dict how) except -1
+    cdef int run_against(
+        self, libgmemx.gmem_scan_test* test, object against, dict how
+    ) except -1
+    cdef int run(
+        self, const libgmemx.gmem_scan_test* test, bint is_first, object regions, dict how
+    ) except -1

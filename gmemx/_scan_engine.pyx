@@ -2,9 +2,8 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memset
-from libcpp cimport bool
 
 from gmemx cimport libgmemx
 from gmemx._buffers cimport address_of
@@ -19,14 +18,15 @@ from gmemx.status cimport check
 
 import os
 from contextlib import contextmanager
-from threading import Lock, get_ident
+from errno import EFAULT
 
 import numpy as np
 
 from gmemx._scan_data import skipped_of
 from gmemx._scan_values import COMPARES
 from gmemx.errors import (
-    DivisionError, InvalidArgumentError, NotFoundError, UnknownCheckpointError,
+    DivisionError, InvalidArgumentError, IoError, NotFoundError, OutOfRangeError,
+    UnknownCheckpointError,
 )
 
 # Tests by name.
@@ -82,6 +82,8 @@ cdef str described(str compare, object value, object high, tolerance, ulps, roun
     return told
 
 
+# Said here too: of what the declaration says only this takes tp_clear away.
+@cython.no_gc_clear
 cdef class Engine:
     """A scanner of the core, with what it was made by."""
 
@@ -103,11 +105,10 @@ cdef class Engine:
             raise TypeError(
                 f"a scanner needs a Source, as open_process gives one, not {type(source).__name__}")
         self.source = source
-        self.history = 16 if history is None else 0 if history == 0 else positive(history, "history")
+        self.history = 16 if history is None else positive(history, "history") if history else 0
         self.memory = None if memory is None else positive(memory, "memory")
         self.folder = None if folder is None else os.fsencode(folder)
         self.running = set()
-        self.lock = Lock()
 
     def make(self):
         """Make the handle."""
@@ -179,19 +180,13 @@ cdef class Engine:
             canceller.cancel()
 
     @contextmanager
-    def changing(self):
-        """Keeps other threads from changing the matches meanwhile."""
-        if self.owner == get_ident():
-            raise RuntimeError(
-                "the scanner is in the midst of a scan, which its progress callback cannot change")
-        with self.lock:
-            self.owner = get_ident()
-            self.pin()
-            try:
-                yield
-            finally:
-                self.unpin()
-                self.owner = None
+    def pinned(self):
+        """Keeps it from being freed; InvalidArgumentError where it is closed."""
+        self.pin()
+        try:
+            yield
+        finally:
+            self.unpin()
 
     # ---- scans --------------------------------------------------------------------
 
@@ -200,7 +195,7 @@ cdef class Engine:
         cdef libgmemx.gmem_scan_test test
         memset(&test, 0, sizeof(test))
         test.kind = libgmemx.GMEM_SCAN_KIND_ANY
-        self.run(&test, self.regions(regions), how)
+        self.run(&test, True, regions, how)
         return "unknown value"
 
     def rescan(self, how):
@@ -208,7 +203,7 @@ cdef class Engine:
         cdef libgmemx.gmem_scan_test test
         memset(&test, 0, sizeof(test))
         test.kind = libgmemx.GMEM_SCAN_KIND_ANY
-        self.run(&test, None, how)
+        self.run(&test, False, None, how)
         return "rescan"
 
     def compare(self, is_first, regions, compare, value, high, slack, how):
@@ -228,7 +223,7 @@ cdef class Engine:
         test.kind = libgmemx.GMEM_SCAN_KIND_WITHIN
         test.negate = compare == "ne"
         test.bounds = bounds
-        self.run(&test, self.regions(regions) if is_first else None, how)
+        self.run(&test, is_first, regions, how)
         return described(compare, value, high, tolerance, ulps, rounded)
 
     def change(self, name, against, how):
@@ -236,7 +231,7 @@ cdef class Engine:
         cdef libgmemx.gmem_scan_test test
         memset(&test, 0, sizeof(test))
         test.kind = CHANGES[name]
-        self.run_against(<size_t> &test, against, how)
+        self.run_against(&test, against, how)
         return f"{name} since {against}"
 
     def change_by(self, decreased, amount, high, tolerance, rounded, against, how):
@@ -249,7 +244,7 @@ cdef class Engine:
             libgmemx.GMEM_SCAN_KIND_DECREASED_BY if decreased != turned
             else libgmemx.GMEM_SCAN_KIND_INCREASED_BY)
         test.bounds = bounds
-        self.run_against(<size_t> &test, against, how)
+        self.run_against(&test, against, how)
         way = "decreased" if decreased else "increased"
         told = described("", amount, high, tolerance, None, rounded)
         return f"{way} by{told} since {against}"
@@ -262,53 +257,53 @@ cdef class Engine:
         fill_percents(bounds, self.kinds, low, high, decreased)
         test.kind = libgmemx.GMEM_SCAN_KIND_PERCENT
         test.bounds = bounds
-        self.run_against(<size_t> &test, against, how)
+        self.run_against(&test, against, how)
         way = "decreased" if decreased else "increased"
         part = f"{low}% or more" if high is None else f"{low}% to {high}%"
         return f"{way} by {part} since {against}"
 
-    def run_against(self, size_t test, against, how):
+    cdef int run_against(
+        self, libgmemx.gmem_scan_test* test, object against, dict how
+    ) except -1:
         """Run a test that compares with the last scan, the first, or a checkpoint."""
-        cdef libgmemx.gmem_scan_test* wanted = <libgmemx.gmem_scan_test*> test
         cdef bytes name
         if against == "last":
-            wanted.against = libgmemx.GMEM_SCAN_AGAINST_LAST
+            test.against = libgmemx.GMEM_SCAN_AGAINST_LAST
         elif against == "first":
-            wanted.against = libgmemx.GMEM_SCAN_AGAINST_FIRST
+            test.against = libgmemx.GMEM_SCAN_AGAINST_FIRST
         else:
             name = name_of(against)
-            wanted.against, wanted.checkpoint = libgmemx.GMEM_SCAN_AGAINST_CHECKPOINT, name
+            test.against, test.checkpoint = libgmemx.GMEM_SCAN_AGAINST_CHECKPOINT, name
         try:
-            self.run(wanted, None, how)
+            return self.run(test, False, None, how)
         except NotFoundError as error:
             raise UnknownCheckpointError(str(error)) from None
 
-    def regions(self, regions):
-        """What there is to scan, read anew."""
-        self.source.pin()
-        try:
-            return ranges_in(self.source, regions)
-        finally:
-            self.source.unpin()
-
-    cdef int run(self, const libgmemx.gmem_scan_test* test, object regions, dict how) except -1:
-        """A first scan of regions, or without any the next one."""
+    cdef int run(
+        self, const libgmemx.gmem_scan_test* test, bint is_first, object regions, dict how
+    ) except -1:
+        """A first scan of regions, or a later one."""
         cdef Operation operation
         cdef int32_t status
         cdef const uint64_t[:, ::1] ranges
         if how["stop"]:
             with self.source.stop():
-                return self.run(test, regions, dict(how, stop=False))
+                return self.run(test, is_first, regions, dict(how, stop=False))
+        if is_first:
+            self.source.pin()
+            try:
+                ranges = ranges_in(self.source, regions)
+            finally:
+                self.source.unpin()
         operation = begin(self.running, how["threads"], how["progress"])
-        if regions is None:
-            with nogil:
-                status = libgmemx.gmem_scanner_next(self.ptr, test, &operation.control)
-        else:
-            ranges = regions
+        if is_first:
             with nogil:
                 status = libgmemx.gmem_scanner_first(
                     self.ptr, <const libgmemx.gmem_range*> &ranges[0, 0], ranges.shape[0], test,
                     &operation.control)
+        else:
+            with nogil:
+                status = libgmemx.gmem_scanner_next(self.ptr, test, &operation.control)
         return operation.end(status)
 
     def keep(self, mask):
@@ -502,6 +497,9 @@ cdef class Engine:
             with nogil:
                 check(libgmemx.gmem_scanner_edit(
                     self.ptr, op, operands, where, where is not NULL, force, &written))
+        except OutOfRangeError as error:
+            # As everywhere else where there is no memory.
+            raise IoError(EFAULT, str(error)) from None
         finally:
             self.unpin()
         return written

@@ -1,6 +1,6 @@
 """Values that stay what they are, because a thread of the library's writes them again."""
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint64_t
 from libcpp cimport bool
 
 from gmemx cimport libgmemx

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import operator
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gmemx._scan_data import Match, Skipped
 from gmemx._scan_engine import Engine
 from gmemx.errors import InvalidArgumentError, IoError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Matches:
@@ -19,6 +23,7 @@ class Matches:
 
     _engine: Engine
     _labels: dict[int, str]
+    _changing: Callable[[], AbstractContextManager[Engine]]
 
     # ---- looking ----------------------------------------------------------------------
 
@@ -152,12 +157,12 @@ class Matches:
         return self._edit("div", value, address, type, force)
 
     def _edit(self, operation: str, value: Any, address: Any, type: Any, force: bool) -> int:
-        with self._engine.changing():
+        with self._changing() as engine:
             if address is None:
-                return self._engine.edit(operation, value, None, force)
+                return engine.edit(operation, value, None, force)
             where = operator.index(address)
             name = self._type_at(where, type)
-            written = self._engine.of_type(name).edit(operation, value, where, force)
+            written = engine.of_type(name).edit(operation, value, where, force)
         if not written:
             raise IoError(errno.EFAULT, f"the value at {where:#x} cannot be written")
         return written

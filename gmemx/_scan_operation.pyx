@@ -3,7 +3,6 @@
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, uint64_t
 
-from gmemx cimport libgmemx
 from gmemx._buffers cimport thread_count
 from gmemx.status cimport check
 
@@ -27,6 +26,8 @@ cancelled_by = ContextVar("cancelled_by", default=None)
 cdef int32_t on_progress(void* user, uint64_t done, uint64_t total) noexcept with gil:
     """Tells the caller's callback, and looks for Ctrl-C."""
     cdef Operation operation = <Operation> user
+    if operation.canceller.told:
+        return 1
     try:
         PyErr_CheckSignals()
         if operation.progress is not None:

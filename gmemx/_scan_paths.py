@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from gmemx.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from gmemx.scan import Source
 
 FORMAT = "gmemx pointer paths"

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from gmemx.errors import InvalidArgumentError, OutOfRangeError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # By the numbers of gmem_region_kind.
 KINDS = ("heap", "stack", "anonymous", "file", "shared", "special", "image")

@@ -30,8 +30,9 @@ cdef class Source:
     cdef dict frozen
     cdef object __weakref__
 
-    # Each gives a gmem_status, GMEM_STATUS_OUT_OF_RANGE where not all bytes are there. None
-    # raises; the text of a failure is in gmem_last_error() of the thread.
+    # Each gives a gmem_status, and none raises: GMEM_STATUS_OUT_OF_RANGE where not all bytes
+    # are there, of which the first may be read or written then; of other failures the text is
+    # in gmem_last_error() of the thread.
     cdef int c_read(self, uint64_t address, void* out, size_t n) noexcept nogil
     cdef int c_write(self, uint64_t address, const void* data, size_t n) noexcept nogil
     # Values in the byte order of this machine.

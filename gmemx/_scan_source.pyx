@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from gmemx._scan_pattern import pattern_of
 from gmemx._scan_regions import Filter, Regions
-from gmemx.errors import InvalidArgumentError, IoError, OutOfMemoryError
+from gmemx.errors import InvalidArgumentError, IoError, OutOfMemoryError, UnsupportedError
 
 # Bytes between two looks for Ctrl-C: some milliseconds.
 cdef size_t PATIENCE = 1 << 26
@@ -569,7 +569,7 @@ cdef class Source:
 
         Raises
         ------
-        ValueError
+        NotImplementedError
             If the source is no process.
         """
         from gmemx._scan_stopped import Stopped
@@ -579,6 +579,8 @@ cdef class Source:
     def _stop(self):
         """Stop the process; it is pinned until `_resume`, so that a closed one still can."""
         cdef bool stopped = False
+        if not isinstance(self, Process):
+            raise UnsupportedError(f"only a process can be stopped, and {self!r} is none")
         self.pin()
         try:
             with nogil:
@@ -642,7 +644,8 @@ cdef object positive(object value, str name):
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
     if number < 1 or number >= 2**63:
-        raise InvalidArgumentError(f"{name} must be at least 1 and below 2**63, not {shown(number)}")
+        raise InvalidArgumentError(
+            f"{name} must be at least 1 and below 2**63, not {shown(number)}")
     return number
 
 

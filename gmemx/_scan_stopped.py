@@ -20,7 +20,8 @@ class Stopped:
     --------
     >>> import subprocess, sys
     >>> from gmemx import scan
-    >>> child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    >>> command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    >>> child = subprocess.Popen(command, stdin=subprocess.PIPE)
     >>> with scan.open_process(child.pid) as process, process.stop():
     ...     process.stopped
     True

@@ -191,7 +191,9 @@ cdef object ordinal_of(uint64_t bits, int kind):
     return -magnitude if bits & sign else magnitude
 
 
-cdef uint64_t bits_of_ordinal(object ordinal, int kind, bint is_lower) except? 0xFFFF_FFFF_FFFF_FFFF:
+cdef uint64_t bits_of_ordinal(
+    object ordinal, int kind, bint is_lower
+) except? 0xFFFF_FFFF_FFFF_FFFF:
     cdef uint64_t sign
     if kind < FIRST_FLOAT:
         return <uint64_t> (ordinal & 0xFFFF_FFFF_FFFF_FFFF)
@@ -328,7 +330,8 @@ cdef Slack slack_of(object tolerance, object ulps, object rounded):
     if tolerance is not None:
         number = exact(tolerance, "tolerance")
         if number < 0 or PyFloat_CheckExact(number):
-            raise InvalidArgumentError(f"tolerance must be finite and not negative, not {tolerance}")
+            raise InvalidArgumentError(
+                f"tolerance must be finite and not negative, not {tolerance}")
         slack.width = written(tolerance, number)
     elif rounded is not None:
         if isinstance(rounded, bool) or not PyIndex_Check(rounded):
@@ -408,7 +411,8 @@ cdef int fill_bounds(
         ending = exact(high, "high")
         if ending < number:
             raise InvalidArgumentError(
-                f"the first of two bounds must not be above the second, and {value} is above {high}")
+                f"the first of two bounds must not be above the second, and {value} is "
+                f"above {high}")
     for i, kind in enumerate(kinds):
         fitting = is_within(number, kind)
         any_fits |= fitting

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from gmemx._scan_data import Step
 from gmemx._scan_engine import Engine
@@ -16,6 +17,7 @@ from gmemx._scan_matches import Matches
 from gmemx.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from typing_extensions import Unpack
 
     from gmemx.scan import Source
@@ -105,7 +107,7 @@ class Scanner(Matches):
         memory: int | None = None,
         folder: Any = None,
     ) -> None:
-        self._engine = Engine(
+        engine = Engine(
             source,
             type,
             alignment=alignment,
@@ -114,16 +116,31 @@ class Scanner(Matches):
             memory=memory,
             folder=folder,
         )
-        self._regions = regions
-        self._begin()
+        self._begin(engine, regions, None, {})
 
-    def _begin(self) -> None:
-        """No scan yet."""
-        self._path: tuple[Step, ...] = ()
-        # The paths that `undo` goes back to.
+    def _begin(
+        self, engine: Engine, regions: Any, path: tuple[Step, ...] | None, labels: dict[int, str]
+    ) -> None:
+        self._engine, self._regions, self._labels = engine, regions, labels
+        # How the matches came to be, None before the first scan; and what `undo` goes back to.
+        self._path = path
         self._past: list[tuple[Step, ...]] = []
-        if not hasattr(self, "_labels"):
-            self._labels: dict[int, str] = {}
+        # Held while the matches may change, by the thread of that number.
+        self._lock, self._owner = Lock(), 0
+
+    @contextmanager
+    def _changing(self) -> Iterator[Engine]:
+        """Keeps other threads from changing the matches meanwhile."""
+        if self._owner == get_ident():
+            raise RuntimeError(
+                "the scanner is in the midst of a scan, which its progress callback cannot change"
+            )
+        with self._lock, self._engine.pinned():
+            self._owner = get_ident()
+            try:
+                yield self._engine
+            finally:
+                self._owner = 0
 
     # ---- what it is -----------------------------------------------------------
 
@@ -188,8 +205,7 @@ class Scanner(Matches):
         self._anew(list(self.types), self.byteorder, alignment)
 
     def _anew(self, types: Any, byteorder: str | None, alignment: int | None) -> None:
-        with self._engine.changing():
-            old = self._engine
+        with self._changing() as old:
             self._engine = Engine(
                 old.source,
                 types,
@@ -199,7 +215,8 @@ class Scanner(Matches):
                 memory=old.memory,
                 folder=old.folder,
             )
-            self._begin()
+            self._path = None
+            self._past.clear()
         old.close()
 
     # ---- scans ------------------------------------------------------------------
@@ -447,7 +464,7 @@ class Scanner(Matches):
         >>> scanner.initial_scan(), scanner.filter_where(lambda values: values % 3 == 0)
         (10, 4)
         """
-        with self._engine.changing():
+        with self._changing() as engine:
             if callable(keep):
                 each = range(len(self.types))
                 values = [self._arrays(i, "current")[0] for i in each]
@@ -455,7 +472,7 @@ class Scanner(Matches):
                 mask = np.concatenate(masks)
             else:
                 mask = mask_of(keep, self.match_count())
-            self._engine.keep(mask.view(np.uint8))
+            engine.keep(mask.view(np.uint8))
             return self._step("where a mask says")
 
     def _compare(self, compare: str, value: Any, high: Any, options: Any) -> int:
@@ -465,15 +482,16 @@ class Scanner(Matches):
     def _scan(
         self, method: Callable[..., str], how: Any, *arguments: Any, is_first: bool = False
     ) -> int:
-        with self._engine.changing():
-            return self._step(method(self._engine, *arguments, how), is_first)
+        with self._changing() as engine:
+            return self._step(method(engine, *arguments, how), is_first)
 
     def _step(self, told: str, is_first: bool = False) -> int:
         count = self.match_count()
-        if self._path:
+        if self._path is not None:
             self._past.append(self._path)
             del self._past[: max(0, len(self._past) - self._engine.history)]
-        self._path = (*(() if is_first else self._path), Step(told, count))
+        before = () if is_first else self._path or ()
+        self._path = (*before, Step(told, count))
         return count
 
     def cancel(self) -> None:
@@ -483,7 +501,7 @@ class Scanner(Matches):
     @property
     def history(self) -> list[Step]:
         """The scans that led to the matches, the initial one first."""
-        return list(self._path)
+        return list(self._path or ())
 
     def undo(self) -> int:
         """Go back to the matches before the last scan; how many there are.
@@ -493,8 +511,8 @@ class Scanner(Matches):
         NotFoundError
             If there is no step left to undo.
         """
-        with self._engine.changing():
-            self._engine.undo()
+        with self._changing() as engine:
+            engine.undo()
             self._path = self._past.pop()
             return self.match_count()
 
@@ -505,8 +523,8 @@ class Scanner(Matches):
 
         What later scans compare with as 'last' stays what it was.
         """
-        with self._engine.changing():
-            self._engine.save_checkpoint(name, checked(how))
+        with self._changing() as engine:
+            engine.save_checkpoint(name, checked(how))
 
     def list_checkpoints(self) -> list[str]:
         """The names of the checkpoints, sorted."""
@@ -514,8 +532,8 @@ class Scanner(Matches):
 
     def delete_checkpoint(self, name: str) -> None:
         """Forget a checkpoint; UnknownCheckpointError where there is none of that name."""
-        with self._engine.changing():
-            self._engine.delete_checkpoint(name)
+        with self._changing() as engine:
+            engine.delete_checkpoint(name)
 
     # ---- sessions -------------------------------------------------------------------
 
@@ -525,10 +543,10 @@ class Scanner(Matches):
 
         notes = {
             "labels": sorted(self._labels.items()),
-            "history": [(step.description, step.count) for step in self._path],
+            "history": [(step.description, step.count) for step in self._path or ()],
         }
-        with self._engine.changing():
-            save(self._engine, os.fsencode(path), json.dumps(notes).encode())
+        with self._changing() as engine:
+            save(engine, os.fsencode(path), json.dumps(notes).encode())
 
     @staticmethod
     def load(
@@ -565,12 +583,11 @@ class Scanner(Matches):
             notes = json.loads(notes_of(where))
             labels = {int(address): str(text) for address, text in notes["labels"]}
             steps = tuple(Step(str(told), int(count)) for told, count in notes["history"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # Saved by something other than Python.
             labels, steps = {}, ()
         made = Scanner.__new__(Scanner)
-        made._engine, made._regions, made._labels = engine, regions, labels
-        made._path, made._past = steps, []
+        made._begin(engine, regions, steps, labels)
         return made
 
     # ---- awaited ---------------------------------------------------------------------

@@ -174,10 +174,6 @@ cdef extern from "gmemx.h" nogil:
     GMEM_SKIP_REASON_NOT_DUMPED # = 3,
   ctypedef int32_t gmem_skip_reason;
 
-  # A set of numbers.
-  ctypedef struct Bits:
-    pass
-
   # A virtual array of 2^64 float64 cells. Every method may be called from any
   # thread; a read sees each cell before or after a concurrent write, never torn.
   ctypedef struct gmem_context:
@@ -206,10 +202,6 @@ cdef extern from "gmemx.h" nogil:
     pass
 
   # An opened pool.
-  ctypedef struct gmem_pool:
-    pass
-
-  # All memory that spans refer to.
   ctypedef struct gmem_pool:
     pass
 
@@ -1852,7 +1844,7 @@ cdef extern from "gmemx.h" nogil:
   # something cannot be written; with `force` also what the target itself may only read is.
   #
   # Errors: PERMISSION; IO where what was written did not stay, with errno ESRCH where a
-  # process has ended; INVALID_ARGUMENT where the source can only be read.
+  # process has ended. A source that can only be read gives PERMISSION.
   #
   # Safety:
   # `source` is NULL or live; `bytes` points to `len`; `out_written` is NULL or writable.
@@ -1882,8 +1874,8 @@ cdef extern from "gmemx.h" nogil:
   # as many of `gmem_source_resume`. `*out_stopped` is false where somebody else had stopped
   # it, who will resume it too.
   #
-  # Errors: PERMISSION; IO, with errno ESRCH where it has ended; INVALID_ARGUMENT for
-  # sources that do not run.
+  # Errors: PERMISSION; IO, with errno ESRCH where it has ended; UNSUPPORTED for sources that
+  # do not run; INVALID_ARGUMENT for the calling process itself.
   #
   # Safety:
   # `source` is NULL or live; `out_stopped` is NULL or writable.

@@ -716,6 +716,7 @@ cdef list preallocated(BufferPool pool, object size, object count, int device):
 # ---- guards ---------------------------------------------------------------------------------
 
 @cython.freelist(64)
+@cython.no_gc  # said in pool.pxd, but heeded here only
 cdef class BufferGuard:
     """A hold on one buffer: while it lasts, the buffer is nobody else's to reuse.
 

@@ -1,11 +1,11 @@
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Buffer, Self
+from typing_extensions import Buffer, Self, disjoint_base
 
 from gmemx._scan_data import Change as Change
 from gmemx._scan_data import Found as Found
@@ -36,10 +36,13 @@ _Number: TypeAlias = SupportsIndex | SupportsFloat
 _Ranges: TypeAlias = Regions | Region | Iterable[Region | tuple[int, int]] | None
 _Pattern: TypeAlias = Pattern | str | _Bytes
 _Progress: TypeAlias = Callable[[int, int], object] | None
+# Freeze has a property of the name `type`.
+_Kind: TypeAlias = type[BaseException] | None
 _Direction: TypeAlias = Literal["up", "down"] | None
 
+@disjoint_base
 class Source:
-    def __init__(self) -> NoReturn: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     @property
     def kind(self) -> str: ...
     @property
@@ -53,7 +56,7 @@ class Source:
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        kind: _Kind,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
@@ -156,7 +159,7 @@ class Process(Source):
 
 @final
 class PointerMap:
-    def __init__(self) -> NoReturn: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     @property
     def closed(self) -> bool: ...
     @property
@@ -167,7 +170,7 @@ class PointerMap:
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        kind: _Kind,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
@@ -202,7 +205,7 @@ class Freeze:
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        kind: _Kind,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...

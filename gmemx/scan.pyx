@@ -14,7 +14,9 @@ memory that the process has not touched is not touched.
 True
 """
 
-from cpython.buffer cimport PyBUF_CONTIG, PyBUF_CONTIG_RO, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyObject_CheckBuffer, PyObject_GetBuffer,
+)
 from libc.stdint cimport uint32_t, uint64_t
 
 from gmemx cimport libgmemx
@@ -37,6 +39,9 @@ from gmemx._scan_regions import Region, Regions
 from gmemx._scan_stopped import Stopped
 from gmemx._scanner import Scanner
 from gmemx.errors import InvalidArgumentError
+
+# What is only cimported is no attribute.
+globals().update(Process=Process, Source=Source)
 
 
 # ---- sources ------------------------------------------------------------------------------
@@ -119,10 +124,13 @@ def open_buffer(data, address=0):
     if not PyObject_CheckBuffer(data):
         raise TypeError(f"data must be a bytes-like object, not {type(data).__name__}")
     try:
-        PyObject_GetBuffer(data, &self.view, PyBUF_CONTIG)
+        PyObject_GetBuffer(data, &self.view, PyBUF_ANY_CONTIGUOUS | PyBUF_WRITABLE)
     except (BufferError, ValueError):
-        # Read-only, or not contiguous, which then is said.
-        PyObject_GetBuffer(data, &self.view, PyBUF_CONTIG_RO)
+        # Read-only, or something that is then said.
+        try:
+            PyObject_GetBuffer(data, &self.view, PyBUF_ANY_CONTIGUOUS)
+        except ValueError as error:
+            raise InvalidArgumentError(f"data must be contiguous memory: {error}") from None
     self.has_view = True
     check(libgmemx.gmem_source_from_bytes(
         self.view.buf, self.view.len, start, not self.view.readonly, &self.ptr))

@@ -331,6 +331,7 @@ cdef _dlpack.DLPackExchangeAPI EXCHANGE
 # ---- the class ---------------------------------------------------------------------------
 
 @cython.freelist(64)
+@cython.no_gc_clear  # said in tensor.pxd, but heeded here only
 cdef class Tensor:
     """A typed, n-dimensional view of memory; making one from data copies it.
 

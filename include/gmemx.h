@@ -286,9 +286,6 @@ typedef int32_t gmem_skip_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A set of numbers.
-typedef struct Bits Bits;
-
 // A virtual array of 2^64 float64 cells. Every method may be called from any
 // thread; a read sees each cell before or after a concurrent write, never torn.
 typedef struct gmem_context gmem_context;
@@ -311,9 +308,6 @@ typedef struct gmem_pointers gmem_pointers;
 typedef struct gmem_paths gmem_paths;
 
 // An opened pool.
-typedef struct gmem_pool gmem_pool;
-
-// All memory that spans refer to.
 typedef struct gmem_pool gmem_pool;
 
 // The regions of a source at one moment.
@@ -1954,7 +1948,7 @@ gmem_status gmem_source_read_many(const gmem_source *source,
 // something cannot be written; with `force` also what the target itself may only read is.
 //
 // Errors: PERMISSION; IO where what was written did not stay, with errno ESRCH where a
-// process has ended; INVALID_ARGUMENT where the source can only be read.
+// process has ended. A source that can only be read gives PERMISSION.
 //
 // Safety:
 // `source` is NULL or live; `bytes` points to `len`; `out_written` is NULL or writable.
@@ -1984,8 +1978,8 @@ gmem_status gmem_source_write_many(const gmem_source *source,
 // as many of `gmem_source_resume`. `*out_stopped` is false where somebody else had stopped
 // it, who will resume it too.
 //
-// Errors: PERMISSION; IO, with errno ESRCH where it has ended; INVALID_ARGUMENT for
-// sources that do not run.
+// Errors: PERMISSION; IO, with errno ESRCH where it has ended; UNSUPPORTED for sources that
+// do not run; INVALID_ARGUMENT for the calling process itself.
 //
 // Safety:
 // `source` is NULL or live; `out_stopped` is NULL or writable.

@@ -13,6 +13,7 @@ import oracles
 import pytest
 from oracles import assert_same_bits
 from pools import linux_only, new_pool
+from scans import PAGE, Target
 
 import gmemx
 from gmemx import BufferPool, GMemContext, Tensor
@@ -64,6 +65,12 @@ def tensors(build):
 def pools(build):
     """The extension that cimports BufferPool and BufferGuard."""
     return load(build, "pools")
+
+
+@pytest.fixture(scope="module")
+def scans(build):
+    """The extension that cimports Source and Process."""
+    return load(build, "scans")
 
 
 @pytest.mark.parametrize("start", [0, 2**40 - 500, 2**63, CELLS - 1000])
@@ -380,3 +387,74 @@ def test_pins_of_an_extension(pools):
     for wrong in (None, "pool", 5):
         with pytest.raises(TypeError):
             pools.acquired(wrong, 10, 0.0)
+
+
+# ---- the scanner ---------------------------------------------------------------------------
+
+
+@linux_only
+def test_values_of_a_process_without_python(scans):
+    """Typed reads of each kind, over a hole, and writes, by C calls alone."""
+    from gmemx import scan
+
+    with Target() as target, scan.open_process(target.pid) as process:
+        numbers = np.arange(1024) * 0.5
+        start = target.array(numbers)
+        target.protect(start + PAGE, PAGE, "none")
+        assert scans.total(process, start, PAGE // 8) == (numbers[: PAGE // 8].sum(), 0)
+        assert scans.total(process, start, 1024) == (numbers[: PAGE // 8].sum(), 1024 - PAGE // 8)
+        bits = 0x8182_8384_C586_8788
+        target.put(start, np.array([bits], np.uint64))
+        raw = bits.to_bytes(8, "little")
+        status, *values = scans.every_type(process, start)
+        assert status == 0
+        kinds = ("i4", "u4", "i8", "u8", "f4", "f8")
+        assert values[:-1] == [np.frombuffer(raw, kind)[0].item() for kind in kinds]
+        assert values[-1] == raw[:3]
+        assert scans.every_type(process, start + PAGE)[0] != 0
+        assert scans.write(process, start, -7) == (0, -7)
+        assert target.values(start, 1, "i4").tolist() == [-7]
+        assert scans.write(process, start + PAGE - 2, 5)[0] != 0
+        assert scans.pid_of(process) == target.pid
+
+
+@linux_only
+def test_a_counter_is_followed_without_python(scans):
+    """Several threads watch it at once, while the target counts."""
+    from gmemx import scan
+
+    with Target() as target, scan.open_process(target.pid) as process:
+        counter = target.fresh(PAGE)
+        target.ask("count", counter, 8, 0)
+        results = []
+        threads = [
+            threading.Thread(
+                target=lambda: results.append(scans.climbs(process, counter, 1000, 10**8))
+            )
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [(1000, 0)] * 3
+
+
+@linux_only
+def test_pins_of_sources(scans):
+    """What is pinned keeps its memory though it is closed; afterwards it is gone."""
+    from gmemx import scan
+
+    data = np.array([5, 6], np.int32)
+    source = scan.open_buffer(data, address=64)
+    assert scans.total(source, 0, 1) == (0.0, 1)
+    assert scans.closes_while_pinned(source, 68) == (0, 6)
+    for work in (lambda: scans.live(source), lambda: scans.write(source, 64, 1)):
+        with pytest.raises(ValueError, match="closed"):
+            work()
+    assert data.tolist() == [5, 6]
+    for wrong in (None, 5, "source"):
+        with pytest.raises(TypeError):
+            scans.live(wrong)
+    with scan.open_buffer(data) as buffer, pytest.raises(TypeError):
+        scans.pid_of(buffer)

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from scan_cores import write_core
 
 import gmemx
 
@@ -22,6 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "interop.md"})
 TENSOR = (ROOT / "docs" / "tensor.md").read_text(encoding="utf-8")
 POOL = (ROOT / "docs" / "pool.md").read_text(encoding="utf-8")
+SCAN = (ROOT / "docs" / "scan.md").read_text(encoding="utf-8")
 
 # Not modules: the command's entry point, and the shared library, which has a module's suffix.
 NOT_IMPORTED = {"gmemx.__main__", "gmemx.libgmemx"}
@@ -60,7 +62,8 @@ def readme_command(tmp_path):
         ROOT / "examples",
         tmp_path / "examples",
         ignore=shutil.ignore_patterns(
-            *("build", "*.so", "walk.c", "energy.c", "frames.c", "cells", "tensor", "pool")
+            *("build", "*.so", "walk.c", "energy.c", "frames.c", "watch.c"),
+            *("cells", "tensor", "pool", "scan"),
         ),
     )
     # `python` and `gmemx` are this environment's, whatever its folders are called.
@@ -72,11 +75,12 @@ def readme_command(tmp_path):
         script.chmod(0o755)
 
     def run(line):
-        (block,) = (block for block in blocks(README + TENSOR + POOL, "sh") if line in block)
+        (block,) = (block for block in blocks(README + TENSOR + POOL + SCAN, "sh") if line in block)
         done = subprocess.run(
             ["sh", "-eu", "-c", block],
             cwd=tmp_path,
             env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=600,
@@ -120,6 +124,8 @@ def test_readme_prints_the_examples():
         (TENSOR, "c", "c/tensor.c"),
         (POOL, "cython", "cython/frames.pyx"),
         (POOL, "c", "c/pool.c"),
+        (SCAN, "cython", "cython/watch.pyx"),
+        (SCAN, "c", "c/scan.c"),
     ],
     ids=lambda value: value if "\n" not in value else "",
 )
@@ -215,6 +221,75 @@ def test_pool_example(tmp_path):
         "1000 2",
         "0 in use",
     ]
+
+
+@needs_linux
+def test_scan_cimport(readme_command, tmp_path):
+    readme_command("build_ext")
+    source = """
+        import struct, watch
+        from gmemx import scan
+        with scan.open_buffer(struct.pack("=2i", 7, -9), address=0x1000) as source:
+            print(watch.lowest(source, 0x1000, 10), watch.lowest(source, 0x1004, 10))
+            print(watch.lowest(source, 0x1006, 10)[1])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        cwd=tmp_path / "examples" / "cython",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "(7, 10) (-9, 10)\n0\n", done.stderr
+
+
+@needs_linux
+def test_scan_c(readme_command):
+    expected = "1 left: 123456790, and 123456789 before\nthe secret was 42\n"
+    assert readme_command("examples/c/scan.c") == expected
+
+
+@needs_linux
+def test_scan_example(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "scan.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "1 left: [190]",
+        "999 after a hit",
+        "999 held still",
+        "900 let go",
+    ]
+
+
+@needs_linux
+def test_scan_command_line(readme_command, tmp_path):
+    """The blocks name a process and a core dump that have to be there."""
+    source = """
+        import ctypes, sys
+        ctypes.CDLL(None).prctl(15, b"game")
+        data = bytes((0xDE, 0xAD, 0xBE, 0xEF))
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as game:
+        try:
+            assert game.stdout.readline() == b"ready\n"
+            write_core(tmp_path / "core.4711", game.pid)
+            for line in ("# search a process's memory", "core.4711"):
+                lines = readme_command(line).splitlines()
+                assert any(line.startswith("0x") and "rw-p" in line for line in lines)
+                assert lines[-1].endswith(" matches")
+        finally:
+            game.stdin.close()
 
 
 @needs_linux

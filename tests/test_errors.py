@@ -59,7 +59,7 @@ def test_success_is_no_exception():
     assert gmemx.status.debug_fail(0) is None
 
 
-@pytest.mark.parametrize("number", [-1, 15, 99, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("number", [-1, 16, 99, 2**31 - 1, -(2**31)])
 def test_unknown_numbers_are_refused(number):
     """They are never taken for success."""
     with pytest.raises(ValueError, match=str(number)):

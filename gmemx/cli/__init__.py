@@ -17,21 +17,20 @@ from collections.abc import Sequence
 
 import gmemx
 from gmemx.cli import fetch, tour
+from gmemx.cli.failures import FAILURES, sentence
 
 COMMANDS = {"tour": tour, "fetch": fetch}
 if sys.platform == "linux":
-    from gmemx.cli import pool
+    from gmemx.cli import interactive, pool, scan
 
-    COMMANDS["pool"] = pool
+    COMMANDS |= {"pool": pool, "scan": scan, "interactive": interactive}
 
-# What a command may end with, in a sentence; anything else is a defect and shows where.
-FAILURES = (
-    gmemx.GmemxError,
-    *(ValueError, LookupError, ArithmeticError, OSError, MemoryError),
-)
-
-# Third-party modules of the extra "cli", as a user installs them.
-EXTRA = {"rich": "rich", "PIL": "Pillow"}
+# Third-party modules of the extra "cli", and what whoever needs one is told to install.
+EXTRA = {
+    "rich": "rich and Pillow",
+    "PIL": "rich and Pillow",
+    "prompt_toolkit": "prompt_toolkit",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,9 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
+        names = EXTRA.get((error.name or "").partition(".")[0])
+        if names is None:
             raise
-        names = " and ".join(EXTRA.values())
         return _fail(f"gmemx {args.command} needs {names}: pip install 'gmemx[cli]'")
     except BrokenPipeError:
         # The reader went away, as `head` does. Python would complain once more
@@ -98,17 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     except FAILURES as error:
-        return _fail(f"gmemx {args.command}: {_sentence(error)}")
+        return _fail(f"gmemx {args.command}: {sentence(error)}")
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+def _fail(text: str) -> int:
+    print(text, file=sys.stderr)
     return 1

@@ -139,9 +139,9 @@ fn change(pages: &mut [Page], how: u8) {
     let mut state = u64::from(how);
     for (i, page) in pages.iter_mut().enumerate() {
         match (i as u64 + u64::from(how)) % 11 {
-            0 if how % 2 == 0 => *page = Page::Hole,
+            0 if how.is_multiple_of(2) => *page = Page::Hole,
             1 => *page = Page::Data(data(&mut state, how % 4)),
-            2 | 3 | 4 => {
+            2..=4 => {
                 if let Page::Data(bytes) = page {
                     for byte in bytes.iter_mut().step_by(usize::from(how % 7) * 8 + 1) {
                         *byte = byte.wrapping_add(how % 3);

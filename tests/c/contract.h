@@ -32,4 +32,7 @@ extern int broken;
 /* What is promised of shared pools, in contract_pools.c. */
 void pools(void);
 
+/* What is promised of the scanner, in contract_scans.c. */
+void scans(void);
+
 #endif

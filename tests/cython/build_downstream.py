@@ -15,6 +15,7 @@ setup(
             Extension("downstream", ["downstream.pyx"], **common),
             Extension("tensors", ["tensors.pyx"], **common),
             Extension("pools", ["pools.pyx"], **common),
+            Extension("scans", ["scans.pyx"], **common),
             Extension(
                 "downstream_direct",
                 ["downstream_direct.pyx"],

@@ -231,7 +231,7 @@ fn bytes_of(len: usize, itemsize: usize) -> Result<usize> {
 /// something cannot be written; with `force` also what the target itself may only read is.
 ///
 /// Errors: PERMISSION; IO where what was written did not stay, with errno ESRCH where a
-/// process has ended; INVALID_ARGUMENT where the source can only be read.
+/// process has ended. A source that can only be read gives PERMISSION.
 ///
 /// # Safety
 /// `source` is NULL or live; `bytes` points to `len`; `out_written` is NULL or writable.
@@ -288,8 +288,8 @@ pub unsafe extern "C" fn gmem_source_write_many(
 /// as many of `gmem_source_resume`. `*out_stopped` is false where somebody else had stopped
 /// it, who will resume it too.
 ///
-/// Errors: PERMISSION; IO, with errno ESRCH where it has ended; INVALID_ARGUMENT for
-/// sources that do not run.
+/// Errors: PERMISSION; IO, with errno ESRCH where it has ended; UNSUPPORTED for sources that
+/// do not run; INVALID_ARGUMENT for the calling process itself.
 ///
 /// # Safety
 /// `source` is NULL or live; `out_stopped` is NULL or writable.

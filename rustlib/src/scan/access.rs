@@ -10,7 +10,7 @@ pub struct Facts {
     /// Effective uid of this process; real uid of the target.
     pub own_uid: u32,
     pub target_uid: Option<u32>,
-    /// Owner of /proc/PID, which is root's where the target is not dumpable.
+    /// Owner of the files in /proc/PID, which is root where the target is not dumpable.
     pub proc_owner: Option<u32>,
     /// Pid of whoever traces the target; 0 for nobody.
     pub tracer: u32,
@@ -32,7 +32,7 @@ impl Facts {
             pid,
             own_uid: rustix::process::geteuid().as_raw(),
             target_uid: field(&status, "Uid:", 10).map(|uid| uid as u32),
-            proc_owner: fs::metadata(format!("/proc/{pid}")).ok().map(|data| data.uid()),
+            proc_owner: fs::metadata(format!("/proc/{pid}/status")).ok().map(|data| data.uid()),
             tracer: field(&status, "TracerPid:", 10).unwrap_or(0) as u32,
             yama: fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
                 .ok()

@@ -99,7 +99,8 @@ impl Source for Bytes {
 
     fn write(&self, address: u64, bytes: &[u8], _force: bool) -> Result<usize> {
         if !self.writable {
-            return Err(Error::InvalidArgument("these bytes are read-only".into()));
+            let source = io::Error::from_raw_os_error(libc::EACCES);
+            return Err(Error::Io { what: "these bytes can only be read".into(), source });
         }
         let Some((place, rest)) = self.place(address) else { return Ok(0) };
         let count = rest.min(bytes.len());

@@ -40,6 +40,9 @@ impl<T: Cell> Judge<T> {
         assert!(count == 0 || (count - 1) * step + size_of::<T>() <= new.len());
         assert!(!self.kind.compares() || old.len() >= new.len());
         assert!(found.len() >= count.div_ceil(GROUP) && step > 0);
+        if self.none || self.kind == Kind::Any {
+            return self.all(count, found);
+        }
         let old = if self.kind.compares() { old } else { new };
         #[cfg(target_arch = "x86_64")]
         if cpu::path() == Path::Avx2 {
@@ -48,6 +51,16 @@ impl<T: Cell> Judge<T> {
         }
         // SAFETY: the lengths were checked.
         unsafe { self.run_by(old.as_ptr(), new.as_ptr(), count, step, found, pack) }
+    }
+
+    /// Where no cell need be looked at.
+    fn all(&self, count: usize, found: &mut [u64]) -> bool {
+        let passes = (self.kind == Kind::Any && !self.none) != self.negate;
+        found[..count.div_ceil(GROUP)].fill(if passes { u64::MAX } else { 0 });
+        if passes && !count.is_multiple_of(GROUP) {
+            found[count / GROUP] = u64::MAX >> (GROUP - count % GROUP);
+        }
+        passes && count > 0
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -86,8 +99,7 @@ impl<T: Cell> Judge<T> {
             };
         }
         match self.kind {
-            _ if self.none => by!(|_, _| false),
-            Kind::Any => by!(|_, _| true),
+            Kind::Any => self.all(count, found),
             Kind::Within if lo == hi => by!(|_, x: T| x == lo),
             Kind::Within => by!(|_, x: T| (x >= lo) & (x <= hi)),
             Kind::Changed => by!(|old: T, x: T| x.differs(old)),

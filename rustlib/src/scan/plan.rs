@@ -167,8 +167,12 @@ impl Run {
                 What::Read => read_around(source, from, part, &mut lost)?,
                 What::File(file, offset) => {
                     let got = read_file(file, offset + (from - piece.start), part);
-                    if got < part.len() {
-                        lost(from + got as u64, to, Reason::Unmapped);
+                    // The rest of a file's last page is mapped, and zero.
+                    let page = rustix::param::page_size() as u64;
+                    let last = (from + got as u64).next_multiple_of(page).min(to);
+                    part[got..(last - from) as usize].fill(0);
+                    if last < to {
+                        lost(last, to, Reason::Unmapped);
                     }
                 }
                 What::Unread(reason) => lost(from, to, *reason),

@@ -1,9 +1,9 @@
 //! Who points where: all pointers of a target at one moment, and the ways that lead to an
 //! address from a place that is still the same when the target is started again.
 
+mod modules;
 mod paths;
 
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::plan::{self, Control, Plan};
@@ -13,6 +13,7 @@ use super::windows::{self, Window};
 use crate::error::{Error, Result};
 use crate::parallel;
 
+use modules::Modules;
 pub use paths::{Path, Paths};
 
 /// The size of a pointer, and what its place is a multiple of.
@@ -61,7 +62,7 @@ impl Pointers {
     ) -> Result<Pointers> {
         let regions = source.regions()?;
         let targets = Targets::new(&regions);
-        let Plan { runs, mut skipped } = Plan::new(source, &plan::ranges_of(ranges)?)?;
+        let Plan { runs, mut skipped } = Plan::within(source, &regions, &plan::ranges_of(ranges)?)?;
         let windows: Vec<Window> =
             runs.iter().flat_map(|run| windows::of(run, POINTER, plan::WINDOW as u64)).collect();
         let entries = Mutex::new(Vec::new());
@@ -90,7 +91,7 @@ impl Pointers {
         let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
         entries.shrink_to_fit();
         sort(&mut entries, control.threads);
-        let modules = Modules::new(&regions);
+        let modules = Modules::new(source, &regions)?;
         Ok(Pointers { entries, modules, skipped: windows::merged(skipped) })
     }
 
@@ -208,59 +209,6 @@ fn on_each<T: Send, R: Send>(
         }
     });
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The mapped files of a target, each by where it lies.
-#[derive(Debug)]
-struct Modules {
-    names: Vec<String>,
-    /// The lowest address of each.
-    bases: Vec<u64>,
-    /// Start, end and module of each mapping, in order.
-    spans: Vec<(u64, u64, usize)>,
-}
-
-impl Modules {
-    /// A module is all mappings of one file that follow each other, and the memory right
-    /// behind one that is writable, which is the file's zeros. A file that is mapped once
-    /// more elsewhere is not one there, since its name would not tell which was meant.
-    fn new(regions: &[Region]) -> Modules {
-        let mut modules = Modules { names: Vec::new(), bases: Vec::new(), spans: Vec::new() };
-        let mut known = HashSet::new();
-        let mut current: Option<&Region> = None;
-        let mut tail = None;
-        for region in regions {
-            let behind = tail.take() == Some(region.start);
-            if region.kind == RegionKind::File {
-                let same = |other: &Region| {
-                    (&other.name, other.device, other.inode)
-                        == (&region.name, region.device, region.inode)
-                };
-                if !current.is_some_and(same) {
-                    current = Some(region);
-                    if known.insert(&region.name) {
-                        modules.names.push(region.name.clone());
-                        modules.bases.push(region.start);
-                    } else {
-                        current = None;
-                    }
-                }
-                tail = (region.permissions & WRITE != 0).then_some(region.end);
-            } else if !(behind && region.kind == RegionKind::Anonymous && region.name.is_empty()) {
-                current = None;
-            }
-            if current.is_some() {
-                modules.spans.push((region.start, region.end, modules.names.len() - 1));
-            }
-        }
-        modules
-    }
-
-    fn of(&self, address: u64) -> Option<usize> {
-        let behind = self.spans.partition_point(|&(start, ..)| start <= address);
-        let &(_, end, module) = self.spans.get(behind.checked_sub(1)?)?;
-        (address < end).then_some(module)
-    }
 }
 
 /// Reads the pointer at `base`, adds the first offset, reads the pointer there, and so on:

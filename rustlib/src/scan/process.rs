@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::access::Facts;
@@ -32,8 +33,10 @@ pub struct Process {
     /// How often it was asked to stop; None where somebody else had stopped it.
     stops: Mutex<Stops>,
     /// Files it maps, by device and inode, as opened for the current list of regions.
-    files: Mutex<HashMap<(u32, u32, u64), Option<Arc<File>>>>,
+    files: Mutex<Files>,
 }
+
+type Files = HashMap<(u32, u32, u64), Option<Arc<File>>>;
 
 #[derive(Default)]
 struct Stops {
@@ -50,8 +53,13 @@ impl Process {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| {
             Error::InvalidArgument(format!("{pid} is no process id: wanted 1 to {}", i32::MAX))
         })?;
-        let handle = pidfd_open(number, PidfdFlags::empty())
-            .map_err(|error| failed(format!("process {pid} cannot be opened"), error.into()))?;
+        let handle = pidfd_open(number, PidfdFlags::empty()).map_err(|error| {
+            // Every thread has a number, but only that of the first is the process's.
+            if error != Errno::SRCH && fs::exists(format!("/proc/{pid}")).unwrap_or(false) {
+                return Error::InvalidArgument(format!("{pid} is a thread, not a process"));
+            }
+            failed(format!("process {pid} cannot be opened"), error.into())
+        })?;
         let process = Process {
             pid,
             handle,
@@ -86,10 +94,6 @@ impl Process {
             Some(libc::EPERM | libc::EACCES) => failed(Facts::of(self.pid).why(doing), error),
             _ => failed(format!("process {} {doing}", self.pid), error),
         }
-    }
-
-    fn still_there(&self) -> Result<()> {
-        if self.alive() { Ok(()) } else { Err(self.gone()) }
     }
 
     /// The bytes of a file of this process: a mapping's, or the one at its path.
@@ -162,7 +166,7 @@ impl Source for Process {
         File::open(self.path("maps"))
             .and_then(|mut file| file.read_to_end(&mut maps))
             .map_err(|error| self.refused(error, "cannot be looked into"))?;
-        self.still_there()?;
+        self.check()?;
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
         region::parse(&maps)
     }
@@ -195,11 +199,11 @@ impl Source for Process {
             rest = &mut rest[done..];
         }
         // Only behind the reading is it known whose memory it was.
-        self.still_there()
+        self.check()
     }
 
     fn write(&self, address: u64, bytes: &[u8], force: bool) -> Result<usize> {
-        self.still_there()?;
+        self.check()?;
         let written = if force {
             // The kernel lets a debugger write what the process itself may only read.
             let memory = OpenOptions::new().write(true).open(self.path("mem"));
@@ -240,8 +244,15 @@ impl Source for Process {
             };
             Piece { start, end, what }
         };
-        let pagemap = File::open(self.path("pagemap"))
-            .map_err(|error| self.refused(error, "cannot be looked into"))?;
+        let pagemap = match File::open(self.path("pagemap")) {
+            Ok(file) => file,
+            // CAP_SYS_PTRACE alone lets nobody open another user's files.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                out.push(Piece { start, end, what: What::Read });
+                return Ok(());
+            }
+            Err(error) => return Err(self.refused(error, "cannot be looked into")),
+        };
         // Whole pages, of which the first and the last may be cut.
         let (first, last) = (start / self.page * self.page, end.next_multiple_of(self.page));
         let mut at = start;
@@ -269,10 +280,17 @@ impl Source for Process {
         matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
     }
 
+    fn check(&self) -> Result<()> {
+        if self.alive() { Ok(()) } else { Err(self.gone()) }
+    }
+
     fn stop(&self) -> Result<bool> {
+        if self.pid == std::process::id() {
+            return Err(Error::InvalidArgument("a process cannot stop itself".into()));
+        }
         let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         if stops.depth == 0 {
-            self.still_there()?;
+            self.check()?;
             stops.ours = !self.stands_still();
             if stops.ours {
                 pidfd_send_signal(&self.handle, Signal::STOP)

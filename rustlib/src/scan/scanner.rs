@@ -160,7 +160,7 @@ impl Scanner {
     /// What the last scan found.
     pub fn found(&self) -> Result<Arc<Found>> {
         lock(&self.state).found.clone().ok_or_else(|| {
-            Error::InvalidArgument("there are no matches yet: begin with an initial scan".into())
+            Error::InvalidArgument("there are no matches yet: begin with a first scan".into())
         })
     }
 
@@ -228,6 +228,7 @@ impl Scanner {
     pub fn next(&self, test: &Test, control: &mut Control) -> Result<()> {
         let _working = lock(&self.working);
         self.check(test)?;
+        self.source.check()?;
         let found = self.found()?;
         let checkpoint = match test.against {
             Against::Checkpoint(name) if test.kind.compares() => Some(self.checkpoint(name)?),
@@ -315,6 +316,7 @@ impl Scanner {
     /// later scan compares with by default stays what it was.
     pub fn save_checkpoint(&self, name: &str, control: &mut Control) -> Result<()> {
         let _working = lock(&self.working);
+        self.source.check()?;
         let found = self.found()?;
         let test = Test { kind: Kind::Any, against: Against::Last, negate: false, bounds: &[] };
         let mut now = self.next_of(&None).scan(&found.matches, &test, control)?;

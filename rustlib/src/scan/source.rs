@@ -1,6 +1,7 @@
 //! What can be scanned: something with regions that can be read.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use super::region::Region;
@@ -27,7 +28,8 @@ pub trait Source: Send + Sync {
     /// the target itself could not write.
     fn write(&self, address: u64, bytes: &[u8], force: bool) -> Result<usize> {
         let _ = (address, bytes, force);
-        Err(Error::InvalidArgument("this source can only be read".into()))
+        let what = "this source can only be read".into();
+        Err(Error::Io { what, source: io::ErrorKind::PermissionDenied.into() })
     }
 
     /// What `start..end` of a region holds, as far as that is known without reading.
@@ -47,13 +49,18 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// An error where it is not alive.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Halts the target; false where it was halted already.
     fn stop(&self) -> Result<bool> {
-        Err(Error::InvalidArgument("only a live process can be stopped".into()))
+        Err(Error::Unsupported("only a live process can be stopped".into()))
     }
 
     fn resume(&self) -> Result<()> {
-        Err(Error::InvalidArgument("only a live process can be resumed".into()))
+        Err(Error::Unsupported("only a live process can be resumed".into()))
     }
 }
 

@@ -70,6 +70,7 @@ fn a_value_is_put_back_until_it_is_let_go() {
 fn what_it_has_grown_to_is_the_new_floor() {
     let memory = memory();
     let freezer = Freezer::new(memory.clone());
+    let clock = freezer.add(value(0x1100, ValueType::Uint8, 1, Direction::Fixed), MS).unwrap();
     for (address, kind, direction, kept, beyond, back) in [
         (0x1000, ValueType::Int8, Direction::Up, -3i64 as u64, 5u64, -4i64 as u64),
         (0x1008, ValueType::Uint8, Direction::Up, 3, 253, 4),
@@ -101,7 +102,10 @@ fn what_it_has_grown_to_is_the_new_floor() {
         }
         let before = freezer.state(number).unwrap().writes;
         put(&memory, address, &beyond.to_le_bytes()[..size]);
-        thread::sleep(MS * 10);
+        // Another value's third write from now on: by then this one was looked at.
+        let rounds = || freezer.state(clock).unwrap().writes;
+        let now = rounds();
+        soon(|| rounds() >= now + 3);
         assert!(there(beyond));
         put(&memory, address, &back.to_le_bytes()[..size]);
         soon(|| there(beyond));

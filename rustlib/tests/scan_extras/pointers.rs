@@ -13,11 +13,13 @@ const PAGE: u64 = 4096;
 const HEAP: u64 = 0x5000_0000;
 const LIBRARY: u64 = 0x7000_0000;
 
-/// A module of three mappings, one of them zeros of the file, and a heap; `links` are
-/// pointers, from a word to an address, both as offsets into the two put together.
+/// A library that takes three pages, of which the last is not in the file; behind it, in
+/// the same region, is other memory. Before it a heap. `links` are pointers, from a word to
+/// an address, both as offsets into heap and library put together.
 fn target(links: &[(u64, u64)]) -> Memory {
     let mut heap = vec![0u8; 2 * 4096];
-    let mut library = vec![0u8; 3 * 4096];
+    let mut library = elf(3 * PAGE);
+    library.resize(4 * 4096, 0);
     let at = |place: u64| if place < 2 * PAGE { HEAP + place } else { LIBRARY + place - 2 * PAGE };
     for &(from, to) in links {
         let bytes = at(to).to_le_bytes();
@@ -33,8 +35,25 @@ fn target(links: &[(u64, u64)]) -> Memory {
     let data = library.split_off(4096);
     memory.file(LIBRARY, PAGE, library, "/lib/thing.so");
     memory.file(LIBRARY + PAGE, PAGE, data, "/lib/thing.so");
-    memory.region(LIBRARY + 2 * PAGE, PAGE, bss);
+    memory.region(LIBRARY + 2 * PAGE, 2 * PAGE, bss);
     memory
+}
+
+/// The headers of an ELF file that asks for `size` bytes of memory.
+fn elf(size: u64) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    bytes.extend([3u16, 62].map(u16::to_le_bytes).concat());
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend([0u64, 64, 0].map(u64::to_le_bytes).concat());
+    bytes.extend(0u32.to_le_bytes());
+    bytes.extend([64u16, 56, 2, 0, 0, 0].map(u16::to_le_bytes).concat());
+    // Linked to be at 0x3000, so that only the differences can tell.
+    for (start, memory) in [(0x3000, 100), (0x3800, size - 0x800)] {
+        bytes.extend([1u32, 4].map(u32::to_le_bytes).concat());
+        bytes.extend([0, start, start, 50, memory, PAGE].map(u64::to_le_bytes).concat());
+    }
+    bytes
 }
 
 type Way = (u64, Vec<u32>);
@@ -58,7 +77,7 @@ fn naive(
                 continue;
             }
             let way = [way, &[(location, target - value)]].concat();
-            let in_module = location >= LIBRARY;
+            let in_module = (LIBRARY..LIBRARY + 3 * PAGE).contains(&location);
             if steps == 1 && in_module {
                 let offsets = way.iter().rev().map(|&(_, offset)| offset as u32).collect();
                 ways.push((location - LIBRARY, offsets));
@@ -99,9 +118,11 @@ proptest! {
     ) {
         let links: Vec<(u64, u64)> = links
             .into_iter()
-            // A third in the module: before, in and behind its second mapping.
-            .map(|(from, to)| (if from < 28 { from * 8 } else { 3 * PAGE - 48 + (from - 28) * 375 * 8 }, to))
-            .filter(|&(from, _)| from + 8 <= 5 * PAGE)
+            // A third behind the heap: in each page of the library, and behind it.
+            .map(|(from, to)| match from {
+                ..28 => (from * 8, to),
+                _ => (3 * PAGE - 48 + from % 5 * 3000, to),
+            })
             .collect();
         let memory = target(&links);
         let map = map(&memory);
@@ -133,14 +154,14 @@ fn a_tangle_does_not_explode() {
     // Each of 400 words of the heap points to the first, so there are 400 ^ 8 ways, but
     // one pointer in the module leads in: only at the end of them all.
     let mut links: Vec<(u64, u64)> = (0..400).map(|i| (i * 8, 0)).collect();
-    links.push((2 * PAGE, 399 * 8));
+    links.push((2 * PAGE + 0x400, 399 * 8));
     let memory = target(&links);
     let map = map(&memory);
     assert_eq!(map.len(), 401);
     let found = ways(&map, HEAP, 8, 4096, 1000);
     assert_eq!(found.len(), 1000);
     // None but those through the last word; the shortest is of two steps.
-    assert_eq!(found[0], (0, vec![0, 0]));
+    assert_eq!(found[0], (0x400, vec![0, 0]));
 }
 
 #[test]
@@ -187,17 +208,17 @@ fn many_pointers_are_sorted_by_several_threads() {
 
 #[test]
 fn a_path_that_breaks_off_tells_where() {
-    let memory = target(&[(2 * PAGE, 8), (8, 0)]);
-    assert_eq!(resolve(&memory, LIBRARY, &[]).unwrap(), LIBRARY);
-    assert_eq!(resolve(&memory, LIBRARY, &[0, 0x40]).unwrap(), HEAP + 0x40);
-    let error = resolve(&memory, LIBRARY, &[0, -1, 0]).unwrap_err();
+    let memory = target(&[(2 * PAGE + 0x400, 8), (8, 0)]);
+    assert_eq!(resolve(&memory, LIBRARY + 0x400, &[]).unwrap(), LIBRARY + 0x400);
+    assert_eq!(resolve(&memory, LIBRARY + 0x400, &[0, 0x40]).unwrap(), HEAP + 0x40);
+    let error = resolve(&memory, LIBRARY + 0x400, &[0, -1, 0]).unwrap_err();
     assert!(matches!(error, Error::NotFound(_)));
-    assert!(error.to_string().contains("at 0x4fffffff, which is step 3 of 3 from 0x70000000"));
+    assert!(error.to_string().contains("at 0x4fffffff, which is step 3 of 3 from 0x70000400"));
 }
 
 #[test]
 fn bad_depths_and_cancelling() {
-    let memory = target(&[(2 * PAGE, 8)]);
+    let memory = target(&[(2 * PAGE + 0x400, 8)]);
     let map = map(&memory);
     for depth in [0, 33] {
         let refused = with_control(1, |c| map.paths(HEAP, depth, 8, 0, c).unwrap_err());

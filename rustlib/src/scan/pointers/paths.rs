@@ -121,7 +121,7 @@ struct Search<'a, 'c, 'd> {
     limit: usize,
     levels: Vec<Level>,
     /// For each level, the entries from which a module is reached in the steps that remain.
-    alive: Vec<Bits>,
+    alive: Vec<Marks>,
     /// The entries of the way that is being followed, from the target outward.
     way: Vec<Entry>,
     found: Paths,
@@ -173,7 +173,7 @@ impl Search<'_, '_, '_> {
 
     /// Goes from the ends of the last level back to the target and marks what is passed.
     fn mark_alive(&mut self) -> Result<()> {
-        self.alive = self.levels.iter().map(|_| Bits::new(self.pointers.len())).collect();
+        self.alive = self.levels.iter().map(|_| Marks::new(self.pointers.len())).collect();
         let Some((last, nearer)) = self.levels.split_last() else { return Ok(()) };
         let Some((marks, nearer_marks)) = self.alive.split_last_mut() else { return Ok(()) };
         let mut passed = last.ends.clone();
@@ -292,11 +292,11 @@ impl Watch<'_, '_> {
 }
 
 /// A set of numbers.
-struct Bits(Vec<u64>);
+struct Marks(Vec<u64>);
 
-impl Bits {
-    fn new(count: usize) -> Bits {
-        Bits(vec![0; count.div_ceil(64)])
+impl Marks {
+    fn new(count: usize) -> Marks {
+        Marks(vec![0; count.div_ceil(64)])
     }
 
     fn set(&mut self, i: usize) {

@@ -29,11 +29,11 @@ pub fn write(scanner: &Scanner, notes: &[u8], file: &File) -> io::Result<()> {
 
     let own = found.iter().flat_map(|found| &found.matches);
     let saved = checkpoints.values().flat_map(|matches| matches.iter());
-    let pool = Pool::of(own.chain(saved));
-    pool.write(&mut out)?;
+    let gathered = Blocks::of(own.chain(saved));
+    gathered.write(&mut out)?;
     out.u8(found.is_some().into())?;
     if let Some(found) = &found {
-        pool.all(&mut out, &found.matches)?;
+        gathered.all(&mut out, &found.matches)?;
         out.u64(found.skipped.len() as u64)?;
         for skipped in &found.skipped {
             out.u64(skipped.start)?;
@@ -44,7 +44,7 @@ pub fn write(scanner: &Scanner, notes: &[u8], file: &File) -> io::Result<()> {
     out.u64(checkpoints.len() as u64)?;
     for (name, matches) in &checkpoints {
         out.sized(name.as_bytes())?;
-        pool.all(&mut out, matches)?;
+        gathered.all(&mut out, matches)?;
     }
     let sum = out.sum;
     out.u32(sum)?;
@@ -52,7 +52,7 @@ pub fn write(scanner: &Scanner, notes: &[u8], file: &File) -> io::Result<()> {
 }
 
 /// All memory that spans refer to.
-struct Pool<'a> {
+struct Blocks<'a> {
     /// In the order of where they are, without overlaps.
     parts: Vec<Part<'a>>,
     /// The lengths of the pieces.
@@ -69,8 +69,8 @@ fn start(bytes: &[u8]) -> usize {
     bytes.as_ptr() as usize
 }
 
-impl<'a> Pool<'a> {
-    fn of(all: impl Iterator<Item = &'a Matches>) -> Pool<'a> {
+impl<'a> Blocks<'a> {
+    fn of(all: impl Iterator<Item = &'a Matches>) -> Blocks<'a> {
         let spans = all.flat_map(|matches| &matches.spans);
         let values = spans.flat_map(|span| {
             [Some(&span.current), span.previous.as_ref(), span.first.as_ref()].into_iter().flatten()
@@ -82,7 +82,7 @@ impl<'a> Pool<'a> {
             })
             .collect();
         slices.sort_unstable_by_key(|bytes| (start(bytes), bytes.len()));
-        let mut pool = Pool { parts: Vec::new(), pieces: Vec::new() };
+        let mut gathered = Blocks { parts: Vec::new(), pieces: Vec::new() };
         let mut end = 0usize;
         for bytes in slices {
             // What lies before `end` is in a part already.
@@ -91,17 +91,21 @@ impl<'a> Pool<'a> {
                 continue;
             }
             let apart = start(bytes) >= end;
-            if pool.pieces.last().is_none_or(|&len| apart && len >= PIECE) {
-                pool.pieces.push(0);
+            if gathered.pieces.last().is_none_or(|&len| apart && len >= PIECE) {
+                gathered.pieces.push(0);
             }
-            if let Some(len) = pool.pieces.last_mut() {
+            if let Some(len) = gathered.pieces.last_mut() {
                 let offset = *len;
                 *len += new.len() as u64;
-                pool.parts.push(Part { bytes: new, piece: pool.pieces.len() as u32 - 1, offset });
+                gathered.parts.push(Part {
+                    bytes: new,
+                    piece: gathered.pieces.len() as u32 - 1,
+                    offset,
+                });
             }
             end = start(new) + new.len();
         }
-        pool
+        gathered
     }
 
     fn write(&self, out: &mut Output<impl Write>) -> io::Result<()> {
