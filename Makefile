@@ -37,6 +37,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/generative.py
 	$(BIN)/python benchmarks/tensor.py
 	$(BIN)/python benchmarks/pool.py
+	$(BIN)/python benchmarks/scan.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
 dev: cargo $(VENV)/.venv $(VENV)/.test

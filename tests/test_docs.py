@@ -365,7 +365,7 @@ def defined_in(body):
     return {name for name in names if not name.startswith("_") or name == "__version__"}
 
 
-@pytest.mark.parametrize("name", ["generative", "pool", "runtime", "status", "tensor"])
+@pytest.mark.parametrize("name", ["generative", "pool", "runtime", "scan", "status", "tensor"])
 def test_stubs_tell_of_everything(name):
     module = importlib.import_module(f"gmemx.{name}")
     stub = ast.parse((ROOT / "gmemx" / f"{name}.pyi").read_text(encoding="utf-8"))

@@ -377,8 +377,8 @@ def test_matches_across_chunks(target, dtype, threads):
     edges = {edge for chunk in CHUNKS for edge in range(chunk, size, chunk)}
     # And by the absolute address.
     edges |= {-start % CHUNKS[0] + edge for edge in range(0, size - CHUNKS[0], CHUNKS[0])}
-    for edge in sorted(edges):
-        offset = edge - 1 - number % (width - 1) if width > 1 else edge
+    for edge in sorted(edges - {0}):
+        offset = edge - 1 - number % (width - 1)
         data[offset : offset + width] = value.view(np.uint8)
         number += 1
     image.add(start, data)
