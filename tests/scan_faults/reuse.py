@@ -10,11 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-import scans
+# What starts threads is imported later: a namespace of users is for processes with one.
 from pool_faults.stage import ended, fork, require
-
-from gmemx import errors, scan
 
 CANNOT_RUN = 77
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x0002_0000, 0x1000_0000, 0x2000_0000
@@ -44,6 +41,8 @@ def enter_namespace():
 
 def target_with(pid):
     """A target that gets this pid, which nobody has."""
+    import scans
+
     try:
         NEXT.write_text(str(pid - 1))
     except OSError as error:
@@ -82,6 +81,12 @@ def work(libc):
         print(f"cannot run without a /proc of its own: {os.strerror(ctypes.get_errno())}")
         sys.stdout.flush()
         os._exit(CANNOT_RUN)
+    import numpy as np
+    import scans
+
+    from gmemx import errors, scan
+
+    scans.target_program()
     refused = 0
     for pid in (700, 701):
         old = target_with(pid)
@@ -114,7 +119,6 @@ def work(libc):
 
 
 def main():
-    scans.target_program()
     libc = enter_namespace()
     code = ended(fork(work, libc))
     if code == CANNOT_RUN:

@@ -1,11 +1,14 @@
 //! Which cells of some bytes pass a test, 64 at a time.
 
+use super::matches::for_each_bit;
 use super::test::{Bounds, Kind};
 use super::types::Cell;
 use crate::cpu::{self, Path};
 
 /// Cells looked at together: a bit of a word for each.
 const GROUP: usize = 64;
+/// Groups of one phase that are looked at together, where cells overlap.
+const PHASE_GROUPS: usize = 16;
 
 /// A test of cells of one type, ready to run.
 pub struct Judge<T> {
@@ -44,13 +47,57 @@ impl<T: Cell> Judge<T> {
             return self.all(count, found);
         }
         let old = if self.kind.compares() { old } else { new };
-        #[cfg(target_arch = "x86_64")]
-        if cpu::path() == Path::Avx2 {
-            // SAFETY: the CPU has AVX2, and the lengths were checked.
-            return unsafe { self.run_avx2(old.as_ptr(), new.as_ptr(), count, step, found) };
+        let size = size_of::<T>();
+        let (mut k, mut any) = (0, 0);
+        if step == size && !self.swap {
+            let groups = count / GROUP;
+            any |= self.groups(old, new, &mut found[..groups]);
+            k = groups * GROUP;
+        } else if step < size && !self.swap {
+            // Cells overlap: every `ratio`-th lies side by side with the next.
+            let ratio = size / step;
+            while k + GROUP * ratio <= count {
+                let groups = ((count - k) / (GROUP * ratio)).min(PHASE_GROUPS);
+                let words = &mut found[k / GROUP..k / GROUP + groups * ratio];
+                words.fill(0);
+                for phase in 0..ratio {
+                    let mut some = [0; PHASE_GROUPS];
+                    let from = (k + phase) * step;
+                    any |= self.groups(&old[from..], &new[from..], &mut some[..groups]);
+                    for_each_bit(&some[..groups], |i| {
+                        let cell = i * ratio + phase;
+                        words[cell / GROUP] |= 1 << (cell % GROUP);
+                    });
+                }
+                k += groups * GROUP * ratio;
+            }
         }
-        // SAFETY: the lengths were checked.
-        unsafe { self.run_by(old.as_ptr(), new.as_ptr(), count, step, found, pack) }
+        while k < count {
+            let len = (count - k).min(GROUP);
+            let mut bits = [0];
+            self.groups(
+                &self.gather(&old[k * step..], step, len),
+                &self.gather(&new[k * step..], step, len),
+                &mut bits,
+            );
+            found[k / GROUP] = bits[0] & (u64::MAX >> (GROUP - len));
+            any |= found[k / GROUP];
+            k += len;
+        }
+        any != 0
+    }
+
+    /// `len` cells that are `step` bytes apart, side by side and in this machine's byte order.
+    fn gather(&self, bytes: &[u8], step: usize, len: usize) -> [u8; GROUP * 8] {
+        let size = size_of::<T>();
+        let mut side_by_side = [0; GROUP * 8];
+        for (j, cell) in side_by_side.chunks_exact_mut(size).take(len).enumerate() {
+            cell.copy_from_slice(&bytes[j * step..j * step + size]);
+            if self.swap {
+                cell.reverse();
+            }
+        }
+        side_by_side
     }
 
     /// Where no cell need be looked at.
@@ -63,43 +110,63 @@ impl<T: Cell> Judge<T> {
         passes && count > 0
     }
 
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn run_avx2(
-        &self,
-        old: *const u8,
-        new: *const u8,
-        count: usize,
-        step: usize,
-        found: &mut [u64],
-    ) -> bool {
-        // SAFETY: the caller's.
-        unsafe { self.run_by(old, new, count, step, found, |flags| pack_avx2(flags)) }
+    /// A word of `found` for each 64 cells that lie side by side, and all words or-ed.
+    fn groups(&self, old: &[u8], new: &[u8], found: &mut [u64]) -> u64 {
+        let len = found.len() * GROUP * size_of::<T>();
+        assert!(old.len() >= len && new.len() >= len);
+        #[cfg(target_arch = "x86_64")]
+        if cpu::path() == Path::Avx2 {
+            // SAFETY: the CPU has AVX2, and the lengths were checked.
+            return unsafe { self.groups_avx2(old.as_ptr(), new.as_ptr(), found) };
+        }
+        // SAFETY: the lengths were checked.
+        unsafe { self.groups_by(old.as_ptr(), new.as_ptr(), found, pack) }
     }
 
     /// # Safety
-    /// All cells of `old` and `new` can be read.
+    /// As `groups_by`; the CPU has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn groups_avx2(&self, old: *const u8, new: *const u8, found: &mut [u64]) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { self.groups_by(old, new, found, |flags| pack_avx2(flags)) }
+    }
+
+    /// # Safety
+    /// `old` and `new` have 64 cells for each word of `found`.
     #[inline(always)]
-    unsafe fn run_by(
+    unsafe fn groups_by(
         &self,
         old: *const u8,
         new: *const u8,
-        count: usize,
-        step: usize,
         found: &mut [u64],
         pack: impl Fn(&[u8; GROUP]) -> u64 + Copy,
-    ) -> bool {
+    ) -> u64 {
         let (lo, hi) = (self.lo, self.hi);
         let Bounds { lo: low, hi: high, .. } = self.bounds;
         let (low_percent, high_percent) = (f64::from_bits(low), f64::from_bits(high));
+        let negated = if self.negate { u64::MAX } else { 0 };
         macro_rules! by {
-            ($passes:expr) => {
-                // SAFETY: the caller's.
-                unsafe { self.groups(old, new, count, step, found, $passes, pack) }
-            };
+            ($passes:expr) => {{
+                let mut any = 0;
+                for (i, word) in found.iter_mut().enumerate() {
+                    let mut flags = [0u8; GROUP];
+                    for (j, flag) in flags.iter_mut().enumerate() {
+                        let at = i * GROUP + j;
+                        // SAFETY: the caller's.
+                        *flag = u8::from($passes(
+                            unsafe { old.cast::<T>().add(at).read_unaligned() },
+                            unsafe { new.cast::<T>().add(at).read_unaligned() },
+                        ));
+                    }
+                    *word = pack(&flags) ^ negated;
+                    any |= *word;
+                }
+                any
+            }};
         }
         match self.kind {
-            Kind::Any => self.all(count, found),
+            Kind::Any => 0,
             Kind::Within if lo == hi => by!(|_, x: T| x == lo),
             Kind::Within => by!(|_, x: T| (x >= lo) & (x <= hi)),
             Kind::Changed => by!(|old: T, x: T| x.differs(old)),
@@ -115,91 +182,6 @@ impl<T: Cell> Judge<T> {
             }),
         }
     }
-
-    /// # Safety
-    /// As `run_by`.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn groups(
-        &self,
-        old: *const u8,
-        new: *const u8,
-        count: usize,
-        step: usize,
-        found: &mut [u64],
-        passes: impl Fn(T, T) -> bool + Copy,
-        pack: impl Fn(&[u8; GROUP]) -> u64 + Copy,
-    ) -> bool {
-        let size = size_of::<T>();
-        let negated = if self.negate { u64::MAX } else { 0 };
-        // SAFETY (of the four below): the caller's; `at` and what follows it lie inside.
-        let direct = |at: usize| unsafe {
-            let (old, new) = (old.add(at).cast::<T>(), new.add(at).cast::<T>());
-            judge(pack, |j| passes(old.add(j).read_unaligned(), new.add(j).read_unaligned()))
-        };
-        // Cells that are `stride` bytes apart, or swapped, are laid side by side first.
-        let gathered = |at: usize, stride: usize, len: usize| {
-            let (mut before, mut after) = ([T::default(); GROUP], [T::default(); GROUP]);
-            for j in 0..len {
-                unsafe {
-                    before[j] = old.add(at + j * stride).cast::<T>().read_unaligned();
-                    after[j] = new.add(at + j * stride).cast::<T>().read_unaligned();
-                }
-            }
-            if self.swap {
-                for j in 0..GROUP {
-                    before[j] = before[j].swapped();
-                    after[j] = after[j].swapped();
-                }
-            }
-            judge(pack, |j| passes(before[j], after[j]))
-        };
-        let (mut k, mut any) = (0, 0);
-        if step == size && !self.swap {
-            while k + GROUP <= count {
-                let bits = direct(k * size) ^ negated;
-                found[k / GROUP] = bits;
-                any |= bits;
-                k += GROUP;
-            }
-        } else if step < size {
-            // Cells overlap: every `ratio`-th lies side by side with the next.
-            let ratio = size / step;
-            while k + GROUP * ratio <= count {
-                let words = &mut found[k / GROUP..k / GROUP + ratio];
-                words.fill(0);
-                for phase in 0..ratio {
-                    let at = (k + phase) * step;
-                    let group = if self.swap { gathered(at, size, GROUP) } else { direct(at) };
-                    let mut bits = group ^ negated;
-                    any |= bits;
-                    while bits != 0 {
-                        let cell = bits.trailing_zeros() as usize * ratio + phase;
-                        words[cell / GROUP] |= 1 << (cell % GROUP);
-                        bits &= bits - 1;
-                    }
-                }
-                k += GROUP * ratio;
-            }
-        }
-        while k < count {
-            let len = (count - k).min(GROUP);
-            let bits = (gathered(k * step, step, len) ^ negated) & (u64::MAX >> (GROUP - len));
-            found[k / GROUP] = bits;
-            any |= bits;
-            k += len;
-        }
-        any != 0
-    }
-}
-
-#[inline(always)]
-fn judge(pack: impl Fn(&[u8; GROUP]) -> u64, passes: impl Fn(usize) -> bool) -> u64 {
-    let mut flags = [0u8; GROUP];
-    for (j, flag) in flags.iter_mut().enumerate() {
-        *flag = u8::from(passes(j));
-    }
-    pack(&flags)
 }
 
 /// The low bits of 64 bytes as a word.

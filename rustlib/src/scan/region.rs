@@ -50,9 +50,22 @@ impl Region {
     }
 }
 
-/// The regions of /proc/PID/maps.
+/// The regions of /proc/PID/maps. It is not written down in one moment: what was mapped
+/// anew meanwhile may overlap what came before, and counts from where that ends.
 pub fn parse(maps: &[u8]) -> Result<Vec<Region>> {
-    maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(line).collect()
+    let lines = maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let mut regions: Vec<Region> = Vec::new();
+    for mut region in lines.map(line).collect::<Result<Vec<_>>>()? {
+        let from = regions.last().map_or(0, |last| last.end);
+        if region.start < from {
+            region.offset = region.offset.wrapping_add(from - region.start);
+            region.start = from;
+        }
+        if region.start < region.end {
+            regions.push(region);
+        }
+    }
+    Ok(regions)
 }
 
 fn line(bytes: &[u8]) -> Result<Region> {
@@ -128,6 +141,19 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
         assert_eq!(regions[2].permissions, 0);
         assert_eq!(regions[3].permissions, READ | WRITE | SHARED);
         assert_eq!(regions[5].start, 0xffff_ffff_ff60_0000);
+    }
+
+    #[test]
+    fn what_overlaps_is_cut() {
+        let maps = b"\
+1000-5000 rw-p 00000000 00:00 0\n\
+3000-8000 r--p 00001000 fe:01 9 /x\n\
+6000-7000 rw-p 00000000 00:00 0\n\
+9000-a000 rw-p 00000000 00:00 0\n";
+        let regions = parse(maps).unwrap();
+        let ranges: Vec<_> = regions.iter().map(|region| (region.start, region.end)).collect();
+        assert_eq!(ranges, [(0x1000, 0x5000), (0x5000, 0x8000), (0x9000, 0xa000)]);
+        assert_eq!(regions[1].offset, 0x3000);
     }
 
     #[test]

@@ -118,7 +118,6 @@ pub trait Cell: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// From the low bits of a word, as they cross the C boundary.
     fn from_bits(bits: u64) -> Self;
     fn to_bits(self) -> u64;
-    fn swapped(self) -> Self;
     /// Not the same bits: so a NaN that stays is unchanged.
     fn differs(self, other: Self) -> bool;
     /// `self - old` within `lo..=hi`, where it is not negative; exact, without wrapping.
@@ -142,10 +141,6 @@ macro_rules! integer_cell {
             fn to_bits(self) -> u64 {
                 // Sign-extended where signed.
                 self as i64 as u64
-            }
-            #[inline(always)]
-            fn swapped(self) -> $T {
-                self.swap_bytes()
             }
             #[inline(always)]
             fn differs(self, other: $T) -> bool {
@@ -181,10 +176,6 @@ macro_rules! float_cell {
             #[inline(always)]
             fn to_bits(self) -> u64 {
                 self.to_bits().into()
-            }
-            #[inline(always)]
-            fn swapped(self) -> $T {
-                <$T>::from_bits(self.to_bits().swap_bytes())
             }
             #[inline(always)]
             fn differs(self, other: $T) -> bool {
