@@ -248,6 +248,10 @@ impl Frozen {
                 self.value.bits = there;
                 return Ok(());
             }
+            // Written again, it would undo what the target has just let it become.
+            if there.to_le_bytes()[..size] == self.value.bits.to_le_bytes()[..size] {
+                return Ok(());
+            }
         }
         if source.write(address, &self.value.bits.to_le_bytes()[..size], false)? < size {
             return Err(out_of_reach(address, "written"));
