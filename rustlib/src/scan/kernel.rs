@@ -148,18 +148,28 @@ impl<T: Cell> Judge<T> {
         let negated = if self.negate { u64::MAX } else { 0 };
         macro_rules! by {
             ($passes:expr) => {{
-                let mut any = 0;
+                // SAFETY: the caller's.
+                let passes = |at: usize| unsafe {
+                    $passes(
+                        old.cast::<T>().add(at).read_unaligned(),
+                        new.cast::<T>().add(at).read_unaligned(),
+                    )
+                };
+                let (mut any, mut likely) = (0, false);
                 for (i, word) in found.iter_mut().enumerate() {
-                    let mut flags = [0u8; GROUP];
-                    for (j, flag) in flags.iter_mut().enumerate() {
-                        let at = i * GROUP + j;
-                        // SAFETY: the caller's.
-                        *flag = u8::from($passes(
-                            unsafe { old.cast::<T>().add(at).read_unaligned() },
-                            unsafe { new.cast::<T>().add(at).read_unaligned() },
-                        ));
+                    let first = i * GROUP;
+                    // Most groups have no match: to see that takes half of what bits take.
+                    if !likely && !(0..GROUP).fold(false, |some, j| some | passes(first + j)) {
+                        *word = negated;
+                    } else {
+                        let mut flags = [0u8; GROUP];
+                        for (j, flag) in flags.iter_mut().enumerate() {
+                            *flag = u8::from(passes(first + j));
+                        }
+                        let bits = pack(&flags);
+                        likely = bits != 0;
+                        *word = bits ^ negated;
                     }
-                    *word = pack(&flags) ^ negated;
                     any |= *word;
                 }
                 any
