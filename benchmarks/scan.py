@@ -348,6 +348,7 @@ def peak_of(child: Child, value: int | None, threads: int = 0) -> int:
     arguments += [] if value is None else [value]
     done = subprocess.run(
         [sys.executable, "-c", SCANNER, *map(str, arguments)],
+        cwd="/",  # not where the package's source may lie, which cannot be imported
         check=True,
         capture_output=True,
         text=True,
