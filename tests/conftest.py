@@ -6,6 +6,7 @@ import sys
 
 import native
 import pytest
+from cli_game import Game
 from hypothesis import settings
 from oracles import GENERATORS
 
@@ -49,6 +50,14 @@ def cpu_path(request):
 def library():
     """The shared library through ctypes, with the types of every function declared."""
     return native.load()
+
+
+@pytest.fixture
+def game():
+    """A process for the scanner's commands, under a name that no other has."""
+    started = Game(f"gx{os.getpid()}")
+    yield started
+    started.kill()
 
 
 @pytest.fixture

@@ -13,20 +13,13 @@ import time
 
 import numpy as np
 import pytest
-from cli_game import SIZE, Game, until
+from cli_game import SIZE, until
 
 if sys.platform != "linux":
     pytest.skip("the scanner is for Linux", allow_module_level=True)
 
 from gmemx import scan
 from gmemx.cli.interactive_finds import WORDS
-
-
-@pytest.fixture
-def game():
-    started = Game(f"gx{os.getpid()}")
-    yield started
-    started.kill()
 
 
 class Session:

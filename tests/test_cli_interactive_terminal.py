@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from cli_game import SIZE, Game
+from cli_game import SIZE
 
 if sys.platform != "linux":
     pytest.skip("the scanner is for Linux", allow_module_level=True)
@@ -23,14 +23,6 @@ from gmemx import scan
 from gmemx.cli.interactive_engine import Engine
 from gmemx.cli.interactive_finds import WORDS
 from gmemx.cli.output import Output
-
-
-@pytest.fixture
-def game():
-    started = Game(f"gx{os.getpid()}")
-    yield started
-    started.kill()
-
 
 # ---- on a terminal --------------------------------------------------------------
 

@@ -24,14 +24,6 @@ from gmemx.cli.chapters.scan_target import Target
 from gmemx.cli.output import Output
 from gmemx.cli.targets import Atlas, size
 
-
-@pytest.fixture
-def game():
-    started = Game(f"gx{os.getpid()}")
-    yield started
-    started.kill()
-
-
 # ---- gmemx scan ---------------------------------------------------------------
 
 

@@ -205,17 +205,22 @@ def test_pool_c(readme_command):
     assert readme_command("examples/c/pool.c") == expected
 
 
-@needs_linux
-def test_pool_example(tmp_path):
+def example_lines(name, folder):
+    """What a script of examples/ prints, run in a folder of its own."""
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "pool.py"],
-        cwd=tmp_path,
+        [sys.executable, ROOT / "examples" / name],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    return done.stdout.splitlines()
+
+
+@needs_linux
+def test_pool_example(tmp_path):
+    assert example_lines("pool.py", tmp_path) == [
         "done [255 255 255]",
         "[0 0 0] 1 buffer, 1 process",
         "1000 2",
@@ -250,15 +255,7 @@ def test_scan_c(readme_command):
 
 @needs_linux
 def test_scan_example(tmp_path):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "scan.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    assert example_lines("scan.py", tmp_path) == [
         "1 left: [190]",
         "999 after a hit",
         "999 held still",

@@ -17,11 +17,10 @@ import sys
 from collections.abc import Iterable
 
 from gmemx import scan
-from gmemx.cli.arguments import positive
 from gmemx.cli.interactive_engine import Engine
 from gmemx.cli.interactive_finds import WORDS
 from gmemx.cli.output import Output
-from gmemx.cli.targets import add_regions, add_target, open_target, regions_of
+from gmemx.cli.targets import add_scanning, add_target, open_target, regions_of
 
 HELP = "find values in a process's memory and change them"
 
@@ -39,18 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     first.add_argument("--value", metavar="V", help="begin with what is V, not with everything")
     first.add_argument("--load", metavar="PATH", help="begin with what the word save has kept")
     first.add_argument("--no-scan", action="store_true", help="begin without a scan")
-    parser.add_argument(
-        "--alignment",
-        metavar="N",
-        type=positive,
-        help="only addresses that are multiples of N (default: each type's size)",
-    )
-    parser.add_argument("--threads", metavar="N", type=positive, help="default: one a core")
-    parser.add_argument("--stop", action="store_true", help="stop the process during each scan")
-    parser.add_argument(
-        "--json", action="store_true", help="a JSON object a line; addresses are hex strings"
-    )
-    add_regions(parser)
+    add_scanning(parser, alignment="each type's size")
 
 
 def run(args: argparse.Namespace) -> int:

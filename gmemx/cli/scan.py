@@ -22,7 +22,7 @@ from typing import Any
 from gmemx import scan
 from gmemx.cli.arguments import positive
 from gmemx.cli.output import Output, amount
-from gmemx.cli.targets import Atlas, add_regions, add_target, name_of, open_target, regions_of
+from gmemx.cli.targets import Atlas, add_scanning, add_target, name_of, open_target, regions_of
 from gmemx.cli.values import parse_number, plain
 
 HELP = "search a process's memory for bytes, text or a value"
@@ -53,19 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore-case", action="store_true", help="of --text: a to z are also A to Z"
     )
-    parser.add_argument(
-        "--alignment",
-        metavar="N",
-        type=positive,
-        help="only addresses that are multiples of N (default 1, for values their size)",
-    )
     parser.add_argument("--limit", metavar="N", type=positive, help="no more than N matches")
-    parser.add_argument("--threads", metavar="N", type=positive, help="default: one a core")
-    parser.add_argument("--stop", action="store_true", help="stop the process meanwhile")
-    parser.add_argument(
-        "--json", action="store_true", help="a JSON object a line; addresses are hex strings"
-    )
-    add_regions(parser)
+    add_scanning(parser, alignment="1, for values their size")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gmemx import scan
-from gmemx.cli.arguments import u64
+from gmemx.cli.arguments import positive, u64
 
 KINDS = ("heap", "stack", "anonymous", "file", "shared", "special", "image")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -78,6 +78,22 @@ def add_regions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-size", metavar="SIZE", type=size, help="no larger ones (2G)")
 
 
+def add_scanning(parser: argparse.ArgumentParser, alignment: str) -> None:
+    """Add what says how it is searched, and where; `alignment` tells that option's default."""
+    parser.add_argument(
+        "--alignment",
+        metavar="N",
+        type=positive,
+        help=f"only addresses that are multiples of N (default: {alignment})",
+    )
+    parser.add_argument("--threads", metavar="N", type=positive, help="default: one a core")
+    parser.add_argument("--stop", action="store_true", help="stop the process during each scan")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object a line; addresses are hex strings"
+    )
+    add_regions(parser)
+
+
 def open_target(args: argparse.Namespace) -> scan.Source:
     """Open what the arguments name.
 
@@ -128,7 +144,7 @@ def regions_of(source: scan.Source, args: argparse.Namespace, *, writable: bool)
     source : gmemx.scan.Source
         Where.
     args : argparse.Namespace
-        As `add_regions` declares them.
+        As `add_scanning` declares them.
     writable : bool
         Whether those that the process cannot write are left out, unless they are asked for.
 
