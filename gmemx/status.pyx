@@ -5,17 +5,13 @@ from gmemx cimport libgmemx
 from gmemx.errors import from_status, pool_error
 
 
-cdef int check(int32_t status) except -1 nogil:
-    if status == libgmemx.GMEM_STATUS_OK:
-        return 0
+cdef int failed(int32_t status) except -1 nogil:
     with gil:
         text = libgmemx.gmem_last_error().decode("utf-8", "replace")
         raise from_status(status, text, libgmemx.gmem_last_errno())
 
 
-cdef int check_pool(int32_t status) except -1 nogil:
-    if status == libgmemx.GMEM_STATUS_OK:
-        return 0
+cdef int failed_pool(int32_t status) except -1 nogil:
     with gil:
         text = libgmemx.gmem_last_error().decode("utf-8", "replace")
         raise pool_error(status, text, libgmemx.gmem_last_errno())
