@@ -1,10 +1,22 @@
 from collections.abc import Sequence
-from typing import Any, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    SupportsFloat,
+    SupportsIndex,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+)
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+from gmemx.array import VirtualArray
+from gmemx.distributions import Distribution
 from gmemx.tensor import Tensor
 
 _Real: TypeAlias = SupportsFloat | SupportsIndex
@@ -53,6 +65,14 @@ class GMemContext:
         values: npt.ArrayLike,
         threads: SupportsIndex | None = None,
     ) -> None: ...
+    def array(
+        self,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: object = "float64",
+        offset: SupportsIndex = 0,
+        order: Literal["C", "F"] = "C",
+        distribution: str | Distribution = "uniform",
+    ) -> VirtualArray: ...
     def tensor(
         self,
         start: SupportsIndex,

@@ -403,6 +403,46 @@ cdef class GMemContext:
         self.fetch_into(start, cells, threads)
         return cells
 
+    def array(
+        self, shape, dtype="float64", offset=0, order="C", distribution="uniform"
+    ):
+        """Cells as an n-dimensional array that is computed, not stored.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+            Up to 2**64 cells in all.
+        dtype : str or dtype
+            bool, an integer type, float32 or float64.
+        offset : int
+            The first cell.
+        order : {'C', 'F'}
+            Whether the last index or the first one walks through neighbouring cells.
+        distribution : str or gmemx.distributions.Distribution
+            ``'uniform'``, ``'normal'`` or what `gmemx.uniform`, `gmemx.normal`,
+            `gmemx.integers`, `gmemx.bernoulli` and `gmemx.choice` give.
+
+        Returns
+        -------
+        VirtualArray
+
+        Raises
+        ------
+        IndexError
+            If a cell would lie outside [0, 2**64).
+        ValueError
+            If the dtype cannot hold the distribution's values.
+
+        Examples
+        --------
+        >>> a = GMemContext(42).array((10**9, 10**9))
+        >>> a[123_456_789, :3].numpy().round(3)
+        array([0.563, 0.808, 0.264])
+        """
+        from gmemx.array import VirtualArray
+
+        return VirtualArray(self, shape, dtype, offset, order, distribution)
+
     def sum(self, start, n, threads=None):
         """The sum of `n` cells from `start` on, made and added up without being stored.
 

@@ -1,6 +1,11 @@
 //! Generative memory: 2^64 cells of f64, each a pure function of (seed, address)
 //! until it is written, after which it lives in a sparse overlay.
 
+mod array;
+mod array_fold;
+mod array_product;
+mod distribution;
+mod normal;
 mod overlay;
 mod page;
 pub mod philox;
@@ -9,6 +14,9 @@ pub mod vrns16;
 
 use std::sync::Mutex;
 
+pub use array::{Array, Held, Truth};
+pub use array_fold::{ArrayFold, ArrayFolding};
+pub use distribution::{Distribution, DistributionKind};
 use overlay::Overlay;
 pub use overlay::Snapshot;
 pub use reduce::Folding;
@@ -117,6 +125,15 @@ impl Context {
                 self.overlay.lay_over(start.wrapping_add(offset as u64), piece);
             });
         }
+    }
+
+    /// As `read`, for one of the runs of a read of `whole` cells.
+    fn read_part(&self, start: u64, out: &mut [f64], whole: usize) {
+        match self.generator {
+            Generator::Vrns16 => vrns16::fill_part(self.seed, start, out, 1, whole),
+            Generator::Philox => philox::fill(self.seed, start, out, 1),
+        }
+        self.overlay.lay_over(start, out);
     }
 
     /// `out[j]` = the cell at `start + j * step`, wrapping; a backward step is

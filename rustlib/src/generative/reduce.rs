@@ -119,7 +119,7 @@ impl Context {
     }
 
     /// Some cells of one aligned region.
-    fn region(&self, op: Reduction, start: u64, length: usize) -> f64 {
+    pub(super) fn region(&self, op: Reduction, start: u64, length: usize) -> f64 {
         let head = (start.wrapping_neg() as usize % TILE).min(length);
         let blocks = (length - head) / TILE;
         let tail = length - head - blocks * TILE;

@@ -83,8 +83,15 @@ pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
 
 /// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1, on up to `threads` threads.
 pub fn fill(seed: u64, start: u64, out: &mut [f64], threads: usize) {
+    let whole = out.len();
+    fill_part(seed, start, out, threads, whole);
+}
+
+/// As [`fill`], for one of the runs of a read of `whole` cells: they are not all to stay in
+/// the caches where there are many.
+pub fn fill_part(seed: u64, start: u64, out: &mut [f64], threads: usize, whole: usize) {
     match tables::get() {
-        Some(tables) if out.len() >= SHORT => tables.fill(seed, start, out, threads),
+        Some(tables) if out.len() >= SHORT => tables.fill(seed, start, out, threads, whole),
         // Short, or no 8 MB to be had: slower, and right all the same.
         _ => {
             for (j, slot) in out.iter_mut().enumerate() {

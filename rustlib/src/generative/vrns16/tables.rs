@@ -32,6 +32,9 @@ pub const REGION: usize = 1 << 20;
 /// addresses keeps every tile whole, and a core that is held up holds up the others
 /// for one share, some 0.1 ms.
 const SHARES: usize = 16;
+/// Cells of a group that are made one by one sooner than all together.
+#[cfg(target_arch = "x86_64")]
+const FEW: usize = 4;
 /// Cells from which on stores go around the caches: more than those hold.
 const STREAM_FROM: usize = 1 << 17;
 
@@ -95,8 +98,9 @@ impl Tables {
         Some(Tables { first: entries })
     }
 
-    /// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1.
-    pub fn fill(&self, seed: u64, start: u64, out: &mut [f64], threads: usize) {
+    /// `out[j]` = the cell at `start + j`, wrapping past 2^64 - 1. `out` is one of the runs of
+    /// a read of `whole` cells.
+    pub fn fill(&self, seed: u64, start: u64, out: &mut [f64], threads: usize, whole: usize) {
         let head = (start.wrapping_neg() as usize % GROUP).min(out.len());
         let (head, rest) = out.split_at_mut(head);
         let (body, tail) = rest.split_at_mut(rest.len() / GROUP * GROUP);
@@ -105,7 +109,7 @@ impl Tables {
         self.part_of_group(seed, start, head);
         self.part_of_group(seed, tail_start, tail);
 
-        let stream = body.len() >= STREAM_FROM && body.as_ptr().addr().is_multiple_of(16);
+        let stream = whole >= STREAM_FROM && body.as_ptr().addr().is_multiple_of(16);
         let finish = || {
             #[cfg(target_arch = "x86_64")]
             if stream {
@@ -209,6 +213,23 @@ impl Tables {
 
     /// Cells that lie within one group, at either end of a run.
     fn part_of_group(&self, seed: u64, start: u64, out: &mut [f64]) {
+        #[cfg(target_arch = "x86_64")]
+        if out.len() > FEW && cpu::path() == cpu::Path::Avx2 {
+            let within = start as usize % GROUP;
+            let x = (start ^ seed) & !(BLOCK as u64 - 1);
+            let block = self.block(residues(x), seed as usize % BLOCK);
+            let mut group = [0.0; GROUP];
+            // SAFETY: the CPU has AVX2; one group of a block, and room for it.
+            unsafe {
+                super::avx2::groups::<false>(
+                    &block,
+                    start as usize % BLOCK / GROUP,
+                    1,
+                    group.as_mut_ptr(),
+                );
+            }
+            return out.copy_from_slice(&group[within..within + out.len()]);
+        }
         for (j, slot) in out.iter_mut().enumerate() {
             *slot = super::value(seed, start.wrapping_add(j as u64));
         }

@@ -1,0 +1,311 @@
+//! Arrays against their definition: element by element, on every CPU path, for any number of
+//! threads.
+
+use gmemx::cpu;
+use gmemx::generative::{Array, ArrayFold, ArrayFolding, Context, Distribution, Generator, Truth};
+use gmemx::tensor::DType;
+use proptest::prelude::*;
+
+fn on_every_path(mut check: impl FnMut()) {
+    for path in ["portable", "avx2"] {
+        if cpu::select(path).is_ok() {
+            check();
+        }
+    }
+    cpu::select("auto").expect("auto is always there");
+}
+
+const VALUES: [f64; 3] = [-1.0, 4.0, 7.0];
+const CUMULATIVE: [f64; 3] = [0.25, 0.75, 1.0];
+
+fn distribution(number: u8) -> Distribution<'static> {
+    let made = match number {
+        0 => Distribution::uniform(0.0, 1.0),
+        1 => Distribution::uniform(-3.0, 5.5),
+        2 => Distribution::normal(1.0, 2.5),
+        3 => Distribution::integers(-5.0, 20.0),
+        4 => Distribution::bernoulli(0.3),
+        _ => Distribution::choice(&VALUES, &CUMULATIVE),
+    };
+    made.expect("it makes sense")
+}
+
+/// A shape and strides that stay in a window of some 10^5 cells, in any order and direction.
+fn layouts() -> impl Strategy<Value = (u64, Vec<u64>, Vec<i64>)> {
+    let dim = (prop_oneof![0u64..4, 1u64..70], -9i64..9, any::<bool>());
+    let small = prop::collection::vec(dim, 0..4).prop_map(|dims| {
+        let mut step = 1;
+        let mut shape = vec![];
+        let mut strides = vec![];
+        for (extent, stride, packed) in dims {
+            shape.push(extent);
+            strides.push(if packed { step } else { stride });
+            step *= extent.max(1) as i64;
+        }
+        (shape, strides)
+    });
+    let mirrored = (small, any::<bool>()).prop_map(|((mut shape, mut strides), mirror)| {
+        if mirror {
+            shape.reverse();
+            strides.reverse();
+        }
+        (shape, strides)
+    });
+    let long =
+        (1u64..4, 60_000u64..1_500_000, prop_oneof![Just(1i64), Just(-1), Just(3), Just(40)])
+            .prop_map(|(rows, length, step)| {
+                (vec![rows, length], vec![length as i64 * step + 7, step])
+            });
+    let start = prop_oneof![any::<u64>(), (0u64..200_000).prop_map(u64::wrapping_neg)];
+    (start, prop_oneof![12 => mirrored, 1 => long])
+        .prop_map(|(start, (shape, strides))| (start, shape, strides))
+}
+
+fn addresses(offset: u64, shape: &[u64], strides: &[i64]) -> Vec<u64> {
+    let mut all = vec![offset];
+    for (&extent, &stride) in shape.iter().zip(strides) {
+        let step =
+            |at: u64| (0..extent).map(move |i| at.wrapping_add(i.wrapping_mul(stride as u64)));
+        all = all.into_iter().flat_map(step).collect();
+    }
+    all
+}
+
+/// The definition: every element on its own.
+fn elements(context: &Context, array: &Array, addresses: &[u64]) -> Vec<f64> {
+    let one = |&address: &u64| {
+        let mut cell = [context.fetch(address)];
+        if !context.is_written(address) {
+            array.distribution.apply(&mut cell);
+        }
+        cell[0]
+    };
+    addresses.iter().map(one).collect()
+}
+
+fn fold(context: &Context, mut folding: ArrayFolding, step: u64, threads: usize) -> ArrayFolding {
+    while folding.left() > 0 {
+        folding.carry_on(context, step, threads);
+    }
+    folding
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 24 } else { 96 }))]
+
+    #[test]
+    fn elements_are_functions_of_their_cells(
+        seed in any::<u64>(),
+        philox in any::<bool>(),
+        number in 0u8..6,
+        (offset, shape, strides) in layouts(),
+        written in prop::collection::vec((any::<prop::sample::Index>(), -300.0f64..300.0), 0..4),
+    ) {
+        let generator = if philox { Generator::Philox } else { Generator::Vrns16 };
+        let context = Context::new(seed, generator);
+        let made = |dtype| {
+            Array::new(offset, &shape, &strides, dtype, distribution(number)).expect("an array")
+        };
+        let array = made(DType::Float64);
+        let addresses = addresses(offset, &shape, &strides);
+        prop_assert_eq!(array.cells(), addresses.len() as u128);
+        if !addresses.is_empty() {
+            for (index, value) in &written {
+                context.write(*index.get(&addresses), *value).expect("memory");
+            }
+        }
+        let wanted = elements(&context, &array, &addresses);
+        let bits: Vec<u64> = wanted.iter().map(|value| value.to_bits()).collect();
+        let n = addresses.len();
+        on_every_path(|| {
+            for threads in [1, 3] {
+                let mut cells = vec![0f64; n];
+                context.read_array(&array, &mut cells, threads);
+                assert!(cells.iter().map(|cell| cell.to_bits()).eq(bits.iter().copied()));
+                let mut single = vec![0f32; n];
+                context.read_array(&made(DType::Float32), &mut single, threads);
+                assert!(single.iter().zip(&wanted).all(|(a, b)| *a == *b as f32));
+                let mut bytes = vec![0i8; n];
+                context.read_array(&made(DType::Int8), &mut bytes, threads);
+                assert!(bytes.iter().zip(&wanted).all(|(a, b)| *a == *b as i8));
+            }
+            let mut long = vec![0u64; n];
+            context.read_array(&made(DType::Uint64), &mut long, 2);
+            assert!(long.iter().zip(&wanted).all(|(a, b)| *a == *b as u64));
+            let mut truths: Vec<Truth> = wanted.iter().map(|_| Truth::from(false)).collect();
+            context.read_array(&made(DType::Bool), &mut truths, 2);
+            assert!(truths.iter().zip(&wanted).all(|(a, b)| bool::from(*a) == (*b != 0.0)));
+        });
+    }
+
+    #[test]
+    fn folds_are_those_of_the_elements(
+        seed in any::<u64>(),
+        philox in any::<bool>(),
+        number in 0u8..6,
+        whole in any::<bool>(),
+        (offset, shape, strides) in layouts(),
+        written in prop::option::of((any::<prop::sample::Index>(), prop_oneof![Just(f64::NAN), -90.0f64..90.0])),
+    ) {
+        let generator = if philox { Generator::Philox } else { Generator::Vrns16 };
+        let context = Context::new(seed, generator);
+        let dtype = if whole { DType::Int8 } else { DType::Float64 };
+        let array =
+            Array::new(offset, &shape, &strides, dtype, distribution(number)).expect("an array");
+        let addresses = addresses(offset, &shape, &strides);
+        if let Some((index, value)) = written && !addresses.is_empty() {
+            context.write(*index.get(&addresses), value).expect("memory");
+        }
+        let mut wanted = elements(&context, &array, &addresses);
+        if whole {
+            wanted.iter_mut().for_each(|value| *value = f64::from(*value as i8));
+        }
+        let n = wanted.len() as f64;
+        let sum: f64 = wanted.iter().sum();
+        let squares: f64 = wanted.iter().map(|value| (value - sum / n).powi(2)).sum();
+        let nan = wanted.iter().any(|value| value.is_nan());
+        for op in [ArrayFold::Sum, ArrayFold::Mean, ArrayFold::Min, ArrayFold::Max, ArrayFold::Squares] {
+            let extreme = matches!(op, ArrayFold::Min | ArrayFold::Max);
+            if wanted.is_empty() && extreme {
+                prop_assert!(ArrayFolding::new(op, array.clone()).is_err());
+                continue;
+            }
+            let mut before: Option<u64> = None;
+            on_every_path(|| {
+                for (threads, step) in [(1, u64::MAX), (3, 1), (2, 700_000)] {
+                    let folding = ArrayFolding::new(op, array.clone()).expect("some elements");
+                    let folding = fold(&context, folding, step, threads);
+                    assert_eq!(folding.exact().is_some(), whole && op == ArrayFold::Sum);
+                    if let Some(exact) = folding.exact() {
+                        assert_eq!(exact, wanted.iter().map(|value| *value as i128).sum());
+                    }
+                    let bits = folding.value().to_bits();
+                    assert_eq!(*before.get_or_insert(bits), bits);
+                }
+            });
+            let made = f64::from_bits(before.expect("a result"));
+            let expected = match op {
+                ArrayFold::Sum => sum,
+                ArrayFold::Mean => sum / n,
+                ArrayFold::Min => wanted.iter().copied().fold(f64::INFINITY, f64::min),
+                ArrayFold::Max => wanted.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                ArrayFold::Squares => squares,
+            };
+            if nan || expected.is_nan() {
+                prop_assert!(made.is_nan(), "{op:?} {made}");
+            } else {
+                let scale = if extreme { 0.0 } else { n * 1e-9 + expected.abs() * 1e-11 };
+                prop_assert!((made - expected).abs() <= scale, "{op:?} {made} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn histograms_count_as_defined(
+        seed in any::<u64>(),
+        number in 0u8..6,
+        (offset, shape, strides) in layouts(),
+        even in any::<bool>(),
+        bins in 1usize..40,
+        low in -4.0f64..2.0,
+        width in 0.1f64..9.0,
+    ) {
+        let context = Context::new(seed, Generator::Vrns16);
+        let array = Array::new(offset, &shape, &strides, DType::Float64, distribution(number))
+            .expect("an array");
+        let addresses = addresses(offset, &shape, &strides);
+        let edge = |i: usize| {
+            let share = i as f64 / bins as f64;
+            low + width * if even { share } else { share * share }
+        };
+        let edges: Vec<f64> = (0..=bins).map(edge).collect();
+        let mut wanted = vec![0u64; bins];
+        for value in elements(&context, &array, &addresses) {
+            let inside = (0..bins).find(|&i| {
+                edges[i] <= value && (value < edges[i + 1] || i == bins - 1 && value == edges[bins])
+            });
+            inside.map(|i| wanted[i] += 1).unwrap_or_default();
+        }
+        on_every_path(|| {
+            for threads in [1, 3] {
+                let folding = ArrayFolding::histogram(array.clone(), &edges).expect("edges");
+                let folding = fold(&context, folding, 1 << 18, threads);
+                assert_eq!(folding.counts(), Some(&wanted[..]));
+            }
+        });
+    }
+
+    #[test]
+    fn products_are_those_of_the_elements(
+        seed in any::<u64>(),
+        number in 0u8..6,
+        rows in prop_oneof![1u64..20, 1u64..2000],
+        columns in prop_oneof![1u64..20, 1u64..2000],
+        gap in 0u64..3,
+        width in prop_oneof![Just(1usize), 2usize..20],
+        turned in any::<bool>(),
+    ) {
+        let context = Context::new(seed, Generator::Vrns16);
+        let (shape, strides) = match turned {
+            false => ([rows, columns], [(columns + gap) as i64, 1]),
+            true => ([rows, columns], [1, (rows + gap) as i64]),
+        };
+        let array =
+            Array::new(99, &shape, &strides, DType::Float64, distribution(number)).expect("a matrix");
+        context.write(99, 6.5).expect("memory");
+        let matrix = elements(&context, &array, &addresses(99, &shape, &strides));
+        let x: Vec<f64> = (0..columns as usize * width).map(|i| (i % 17) as f64 - 8.0).collect();
+        let mut before: Option<Vec<u64>> = None;
+        on_every_path(|| {
+            for threads in [1, 3] {
+                let mut out = vec![0.0; rows as usize * width];
+                context.add_product(&array, &x, width, &mut out, threads).expect("a product");
+                let bits: Vec<u64> = out.iter().map(|value| value.to_bits()).collect();
+                assert_eq!(before.get_or_insert(bits.clone()), &bits);
+            }
+        });
+        let out = before.expect("a result");
+        for (i, row) in matrix.chunks(columns as usize).enumerate() {
+            for j in 0..width {
+                let column = x.iter().skip(j).step_by(width);
+                let terms: Vec<f64> = row.iter().zip(column).map(|(a, x)| a * x).collect();
+                let size: f64 = terms.iter().map(|term| term.abs()).sum();
+                let wanted: f64 = terms.iter().sum();
+                let made = f64::from_bits(out[i * width + j]);
+                prop_assert!((made - wanted).abs() <= size * 1e-13, "{made} {wanted}");
+            }
+        }
+    }
+}
+
+/// Writing goes to the cells that reading comes from.
+#[test]
+fn what_is_written_is_read() {
+    let context = Context::new(5, Generator::Vrns16);
+    let normal = Distribution::normal(0.0, 1.0).expect("it makes sense");
+    let array =
+        Array::new(1000, &[3, 4, 5], &[-100, 1, 7], DType::Float64, normal).expect("an array");
+    let values: Vec<f64> = (0..60).map(f64::from).collect();
+    context.write_array(&array, &values).expect("memory");
+    let mut read = vec![0.0; 60];
+    context.read_array(&array, &mut read, 1);
+    assert_eq!(read, values);
+    assert_eq!(context.fetch(1000 - 100 + 2 + 21), 20.0 + 10.0 + 3.0);
+}
+
+/// The whole address space has a shape too, and the parts of a sum do not depend on steps.
+#[test]
+fn all_cells_at_once() {
+    let unit = Distribution::uniform(0.0, 1.0).expect("it makes sense");
+    let half = 1u64 << 63;
+    let strides = [half as i64, 1];
+    let array = Array::new(0, &[2, half], &strides, DType::Float64, unit).expect("an array");
+    assert_eq!(array.cells(), 1 << 64);
+    let mut folding = ArrayFolding::new(ArrayFold::Sum, array.clone()).expect("some elements");
+    folding.carry_on(&Context::new(5, Generator::Vrns16), 1000, 1);
+    assert_eq!(folding.left(), (1 << 64) - (1 << 20));
+    assert!(
+        Array::new(0, &[3, half], &strides, DType::Float64, array.distribution.clone()).is_err()
+    );
+    assert!(Array::new(0, &[3], &[1], DType::Float16, array.distribution).is_err());
+}
