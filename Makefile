@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find rustlib/src gmemx include -type f \
-	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' \)) \
+SOURCES := $(shell find rustlib/src gmemx include examples/plugins/mandelbrot -type f \
+	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' \)) \
 	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
 
 .PHONY: tour test test-rust test-python lint bench dev bindings clean cargo
@@ -13,12 +13,17 @@ SOURCES := $(shell find rustlib/src gmemx include -type f \
 tour: $(VENV)/.installed
 	$(BIN)/gmemx tour
 
-test: test-rust test-python
+# What ships is linked on one core, so the Rust tests run beside it.
+test: cargo
+	$(MAKE) --jobs=2 test-rust $(VENV)/.installed $(VENV)/.test
+	$(MAKE) test-python
 
 test-rust: cargo
 	cargo test --profile fast --locked --manifest-path rustlib/Cargo.toml
 	cargo test --release --locked --manifest-path rustlib/models/Cargo.toml \
 		--target-dir rustlib/target/models
+	cargo test --locked --manifest-path rustlib/plugin-kit/Cargo.toml \
+		--target-dir rustlib/target/plugins
 
 test-python: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/pytest
@@ -26,18 +31,26 @@ test-python: $(VENV)/.installed $(VENV)/.test
 lint: cargo $(VENV)/.lint
 	cargo fmt --manifest-path rustlib/Cargo.toml --check
 	cargo fmt --manifest-path rustlib/models/Cargo.toml --check
+	cargo fmt --manifest-path rustlib/plugin-kit/Cargo.toml --check
+	cargo fmt --manifest-path examples/plugins/calculator/Cargo.toml --check
 	cargo clippy --profile fast --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --release --locked --manifest-path rustlib/models/Cargo.toml \
 		--target-dir rustlib/target/models --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path rustlib/plugin-kit/Cargo.toml \
+		--target-dir rustlib/target/plugins --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path examples/plugins/calculator/Cargo.toml \
+		--target-dir rustlib/target/plugins --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	ci/bindings.sh --check
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/generative.py
+	$(BIN)/python benchmarks/virtual_array.py
 	$(BIN)/python benchmarks/tensor.py
 	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/plugin.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
 dev: cargo $(VENV)/.venv $(VENV)/.test

@@ -20,13 +20,24 @@ WINDOWS, MACOS = sys.platform == "win32", sys.platform == "darwin"
 LIBRARY = "gmemx.dll" if WINDOWS else "libgmemx.dylib" if MACOS else "libgmemx.so"
 # Every module finds the library next to itself. (Windows looks there by itself.)
 RPATH = [] if WINDOWS else ["@loader_path"] if MACOS else ["$ORIGIN"]
-# The library has shared pools and the scanner on Linux only.
-ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
+# The library has shared pools, the scanner and plugins on Linux only.
+ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan", "plugin", "_plugin")
 MODULES = sorted(
     str(path)
     for path in pathlib.Path("gmemx").glob("*.pyx")
     if sys.platform == "linux" or not path.name.startswith(ON_LINUX)
 )
+
+# A plugin, for the tour and to try things with; no module of Python's, though built like one.
+SAMPLE = [
+    Extension(
+        "gmemx._sample_plugin",
+        ["examples/plugins/mandelbrot/mandelbrot.c"],
+        include_dirs=["include"],
+        extra_compile_args=["-O3", "-g0", "-fvisibility=hidden"],
+        depends=["include/gmemx_plugin.h"],
+    )
+] * (sys.platform == "linux")
 
 
 def version():
@@ -68,14 +79,15 @@ class build_ext(_build_ext):  # noqa: N801
 
 
 class build_py(_build_py):  # noqa: N801
-    """The package's files, and the C header beside them for those who compile against it."""
+    """The package's files, and the C headers beside them for those who compile against them."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
             folder = os.path.join(self.build_lib, "gmemx", "include")
             self.mkpath(folder)
-            self.copy_file("include/gmemx.h", folder)
+            for header in ("gmemx.h", "gmemx_plugin.h"):
+                self.copy_file(f"include/{header}", folder)
 
 
 def module(source):
@@ -103,7 +115,8 @@ setup(
             debug=False,  # release in place too; SETUPTOOLS_RUST_CARGO_PROFILE=dev overrides
         )
     ],
-    ext_modules=cythonize(
+    ext_modules=SAMPLE
+    + cythonize(
         [module(source) for source in MODULES],
         build_dir="build/cython",  # the .c files stay out of the source tree
         compiler_directives={

@@ -21,7 +21,9 @@ Shared pools, buffers that processes pass to each other:
 
 import sys
 
-from gmemx.errors import GmemxError, PoolError
+from gmemx.array import VirtualArray
+from gmemx.distributions import bernoulli, choice, integers, normal, uniform
+from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
 from gmemx.paths import get_include, get_library_dir, library_path
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
@@ -34,9 +36,13 @@ __all__ = [
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
+    "PluginException",
     "PoolError",
     "Tensor",
+    "VirtualArray",
     "__version__",
+    "bernoulli",
+    "choice",
     "cpu_path",
     "dtype",
     "empty",
@@ -44,8 +50,11 @@ __all__ = [
     "full",
     "get_include",
     "get_library_dir",
+    "integers",
     "library_path",
+    "normal",
     "set_cpu_path",
+    "uniform",
     "zeros",
 ]
 
@@ -55,11 +64,11 @@ if sys.platform == "linux":
     __all__ += ["BufferGuard", "BufferPool"]
 
     def __getattr__(name: str) -> object:
-        """Import the scanner when it is first asked for."""
-        if name == "scan":
+        """Import the scanner and plugins when they are first asked for."""
+        if name in ("plugin", "scan"):
             from importlib import import_module
 
-            return import_module("gmemx.scan")
+            return import_module(f"gmemx.{name}")
         raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
 else:
 
@@ -70,4 +79,6 @@ else:
             text += ": shared pools are for Linux"
         if name == "scan":
             text += ": the scanner is for Linux"
+        if name == "plugin":
+            text += ": plugins are for Linux"
         raise AttributeError(text)

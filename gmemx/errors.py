@@ -2,9 +2,11 @@
 
 Each is a `GmemxError` and the built-in exception that a Python programmer
 expects, so ``except IndexError`` and ``except gmemx.GmemxError`` both work.
-Failures of shared pools are `PoolError` and RuntimeError besides.
+Failures of shared pools are `PoolError` and RuntimeError besides, those of plugins
+`PluginException` and RuntimeError.
 """
 
+import json
 from errno import EEXIST, ESRCH
 from typing import TypeVar
 
@@ -189,6 +191,180 @@ class PoolPanicError(PanicError, PoolError):
     """A defect in gmemx: please report it."""
 
 
+class PluginException(GmemxError, RuntimeError):  # noqa: N818 (the name plugins' callers know)
+    """Any failure of a plugin: it answered with an error, or could not be asked.
+
+    Parameters
+    ----------
+    message : str
+    error_code : int, optional
+        By default that of the class.
+
+    Attributes
+    ----------
+    message : str
+    error_code : int
+        The number of the subclass: 1 to 13, or one of the plugin's own.
+
+    Examples
+    --------
+    >>> from gmemx.plugin import PluginException
+    >>> str(PluginException("no such user", 7))
+    '[7] no such user'
+    """
+
+    status = 16
+    error_code = 1
+
+    def __init__(self, message: str = "", error_code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if error_code is not None:
+            self.error_code = error_code
+
+    def __str__(self) -> str:
+        return f"[{self.error_code}] {self.message}"
+
+
+class InvalidStateError(PluginException):
+    """The plugin was shut down, has failed, or may not be called from here."""
+
+    error_code = 1
+
+
+class InitializationFailedError(PluginException):
+    """The plugin could not be started."""
+
+    error_code = 2
+
+
+class ShutdownFailedError(PluginException):
+    """The plugin could not be stopped in good order."""
+
+    error_code = 3
+
+
+class PluginConfigError(PluginException, InvalidArgumentError):
+    """A configuration that makes no sense."""
+
+    status = 2
+    error_code = 4
+
+
+class SerializationError(PluginException, ValueError):
+    """A request or a response that is not what it should be."""
+
+    error_code = 5
+
+
+class UnknownMessageTypeError(PluginException, LookupError):
+    """The plugin has no handler of that tag or number."""
+
+    error_code = 6
+
+
+class HandlerError(PluginException):
+    """A handler of the plugin failed."""
+
+    error_code = 7
+
+
+class PluginRuntimeError(PluginException):
+    """What the plugin runs on failed."""
+
+    error_code = 8
+
+
+class PluginCancelledError(PluginException):
+    """The plugin gave the call up."""
+
+    error_code = 9
+
+
+class PluginTimeoutError(PluginException, DeadlineError):
+    """The time given ran out."""
+
+    status = 10
+    error_code = 10
+
+
+class PluginInternalError(PluginException):
+    """The plugin panicked, or its process ended."""
+
+    error_code = 11
+
+
+class FfiError(PluginException):
+    """A library that is no plugin, or does not have what was asked of it."""
+
+    error_code = 12
+
+
+class TooManyRequestsError(PluginException):
+    """The plugin runs as many calls as it takes at once."""
+
+    error_code = 13
+
+
+class BundleError(PluginException):
+    """A bundle of plugins that is damaged, or has not what was asked for."""
+
+    error_code = 4
+
+
+class SignatureError(BundleError):
+    """A bundle that was not signed by whom the caller trusts."""
+
+    error_code = 12
+
+
+class BundleExistsError(BundleError, FileExistsError):
+    """A file that something should be extracted to is there already, and stays as it is."""
+
+
+# Failures before a plugin could be asked; each is the exception of its status, too.
+class PluginArgumentError(InvalidArgumentError, PluginException):
+    """A value that makes no sense to a plugin."""
+
+    error_code = 12
+
+
+class PluginLibraryError(FfiError, InvalidArgumentError):
+    """A file that is no library, or a library that is no plugin."""
+
+    status = 2
+
+
+class PluginRangeError(OutOfRangeError, PluginException):
+    """A response that is larger than the room for it."""
+
+    error_code = 5
+
+
+class PluginMemoryError(OutOfMemoryError, PluginException):
+    """Memory was refused; what existed before is unharmed."""
+
+    error_code = 8
+
+
+class PluginMissingError(MissingFileError, PluginException):
+    """No such library."""
+
+    error_code = 2
+
+
+class PluginAccessError(AccessDeniedError, PluginException):
+    """The system refused permission to read a library."""
+
+    error_code = 2
+
+
+class PluginIoError(IoError, PluginException):
+    """The system reported an error; ``errno`` tells which."""
+
+    error_code = 2
+
+
 BY_STATUS: dict[int, type[GmemxError]] = {
     kind.status: kind
     for kind in (
@@ -229,6 +405,42 @@ POOL_BY_STATUS: dict[int, type[PoolError]] = {NullArgumentError.status: PoolArgu
     )
 }
 
+PLUGIN_BY_CODE: dict[int, type[PluginException]] = {
+    kind.error_code: kind
+    for kind in (
+        InvalidStateError,
+        InitializationFailedError,
+        ShutdownFailedError,
+        PluginConfigError,
+        SerializationError,
+        UnknownMessageTypeError,
+        HandlerError,
+        PluginRuntimeError,
+        PluginCancelledError,
+        PluginTimeoutError,
+        PluginInternalError,
+        FfiError,
+        TooManyRequestsError,
+    )
+}
+
+PLUGIN_BY_STATUS: dict[int, type[PluginException]] = {
+    NullArgumentError.status: PluginArgumentError,
+    PluginTimeoutError.status: PluginTimeoutError,
+    UnsupportedError.status: FfiError,
+    PanicError.status: PluginInternalError,
+} | {
+    kind.status: kind
+    for kind in (
+        PluginArgumentError,
+        PluginRangeError,
+        PluginMemoryError,
+        PluginMissingError,
+        PluginAccessError,
+        PluginIoError,
+    )
+}
+
 
 def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
     """The exception for a ``gmem_status``, its text and the system's errno (0 for none)."""
@@ -244,6 +456,32 @@ def pool_error(status: int, text: str, errno: int = 0) -> PoolError:
     if kind is PoolIoError and errno == EEXIST:
         kind = PoolExistsError
     return _made(kind, status, text, errno)
+
+
+def plugin_error(code: int, text: str) -> PluginException:
+    """The exception for an error that a plugin answered with.
+
+    Its text is a sentence, or a JSON envelope with the sentence in it.
+    """
+    message = text
+    if text.startswith("{"):
+        try:
+            message = json.loads(text)["error_message"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            message = text
+        if not isinstance(message, str):
+            message = text
+    message = message or "the plugin gave no reason"
+    return PLUGIN_BY_CODE.get(code, PluginException)(message, code)
+
+
+def plugin_failure(status: int, text: str, errno: int = 0) -> PluginException:
+    """As `from_status`, for a plugin that could not be asked."""
+    error = PLUGIN_BY_STATUS.get(status, PluginException)(text)
+    error.status = status
+    if errno and isinstance(error, OSError):
+        error.errno, error.strerror = errno, text
+    return error
 
 
 def _made(kind: type[Failure], status: int, text: str, errno: int) -> Failure:

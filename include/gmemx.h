@@ -11,7 +11,7 @@
 //  - NULL where an object is wanted is GMEM_STATUS_NULL_ARGUMENT, never a crash.
 //    A function without a status says what it gives instead.
 //  - No call ends the process or throws through C; strings are UTF-8.
-//  - `gmem_pool_`, `gmem_survey_` and `gmem_cuda_` functions are there on Linux only.
+//  - What is about pools, CUDA buffers, scanning and plugins is there on Linux only.
 //  - Every function may be called from any thread unless it says otherwise.
 
 #ifndef GMEMX_H
@@ -59,6 +59,8 @@ enum gmem_status
   GMEM_STATUS_PANIC = 14,
   // Ended because the caller asked for it; nothing was changed.
   GMEM_STATUS_CANCELLED = 15,
+  // A plugin answered with an error: see `gmem_last_plugin_code`.
+  GMEM_STATUS_PLUGIN = 16,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -141,6 +143,54 @@ enum gmem_reduction
 typedef enum gmem_reduction gmem_reduction;
 #else
 typedef int32_t gmem_reduction;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Which distribution a [`Distribution`] is. The numbers are part of the C ABI and never
+// reused.
+enum gmem_distribution_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // From `a` to `b`; both may occur.
+  GMEM_DISTRIBUTION_KIND_UNIFORM = 0,
+  // Normal, with mean `a` and standard deviation `b`.
+  GMEM_DISTRIBUTION_KIND_NORMAL = 1,
+  // The integers from `a` to `b`, the latter not among them.
+  GMEM_DISTRIBUTION_KIND_INTEGERS = 2,
+  // 1 with probability `a`, otherwise 0.
+  GMEM_DISTRIBUTION_KIND_BERNOULLI = 3,
+  // One of some values.
+  GMEM_DISTRIBUTION_KIND_CHOICE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_distribution_kind gmem_distribution_kind;
+#else
+typedef int32_t gmem_distribution_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What the elements of an array may come to. The numbers are part of the C ABI and never
+// reused.
+enum gmem_array_fold
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  GMEM_ARRAY_FOLD_SUM = 0,
+  GMEM_ARRAY_FOLD_MEAN = 1,
+  GMEM_ARRAY_FOLD_MIN = 2,
+  GMEM_ARRAY_FOLD_MAX = 3,
+  // The sum of the squared distances from the mean.
+  GMEM_ARRAY_FOLD_SQUARES = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_array_fold gmem_array_fold;
+#else
+typedef int32_t gmem_array_fold;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -286,6 +336,10 @@ typedef int32_t gmem_skip_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// A reduction of an array under way. It may be carried on in steps of any size, by any
+// number of threads; the result has the same bits.
+typedef struct gmem_array_folding gmem_array_folding;
+
 // A virtual array of 2^64 float64 cells. Every method may be called from any
 // thread; a read sees each cell before or after a concurrent write, never torn.
 typedef struct gmem_context gmem_context;
@@ -301,6 +355,17 @@ typedef struct gmem_found gmem_found;
 // Keeps any number of values of one source, by one thread.
 typedef struct gmem_freezer gmem_freezer;
 
+typedef struct How How;
+
+// A plugin as its callers share it.
+typedef struct gmem_plugin gmem_plugin;
+
+// A secret key. It is wiped from memory when it is freed.
+typedef struct gmem_minisign_key gmem_minisign_key;
+
+// Calls of one plugin, made by workers.
+typedef struct gmem_plugin_queue gmem_plugin_queue;
+
 // The pointers of a source at one moment.
 typedef struct gmem_pointers gmem_pointers;
 
@@ -313,6 +378,9 @@ typedef struct gmem_pool gmem_pool;
 // The regions of a source at one moment.
 typedef struct gmem_regions gmem_regions;
 
+// How what a response points to is freed.
+typedef struct Release Release;
+
 typedef struct gmem_scanner gmem_scanner;
 
 // A consistent copy of everything written, sorted by address.
@@ -323,6 +391,39 @@ typedef struct gmem_source gmem_source;
 
 // A pool at one moment, as well as that can be told while others use it.
 typedef struct gmem_survey gmem_survey;
+
+// What elements are distributed like, as a function of their cells' uniform values:
+//  - `GMEM_DISTRIBUTION_KIND_UNIFORM`: from `a` to `b`, both of which may occur; with 0 and
+//    1 an element is its cell;
+//  - `GMEM_DISTRIBUTION_KIND_NORMAL`: mean `a`, standard deviation `b`;
+//  - `GMEM_DISTRIBUTION_KIND_INTEGERS`: the integers from `a` to `b`, the latter not among
+//    them: at most 2^53, and none beyond 2^53;
+//  - `GMEM_DISTRIBUTION_KIND_BERNOULLI`: 1 with probability `a`, otherwise 0;
+//  - `GMEM_DISTRIBUTION_KIND_CHOICE`: `values[i]` where the uniform value is below
+//    `cumulative[i]` and not below the one before, and the last from there on; `n` of each.
+//    A NULL `cumulative` makes all as likely.
+//
+// What a kind does not name is not looked at.
+typedef struct {
+  int32_t kind;
+  double a;
+  double b;
+  const double *values;
+  const double *cumulative;
+  size_t n;
+} gmem_distribution;
+
+// An array: the element of some indices is the cell at `offset` plus each index times its
+// stride, which counts cells; modulo 2^64. `dtype` is a `gmem_dtype`: bool, an integer
+// type, float32 or float64. Written cells are read as they are, converted to that.
+typedef struct {
+  uint64_t offset;
+  size_t ndim;
+  const uint64_t *shape;
+  const int64_t *strides;
+  int32_t dtype;
+  gmem_distribution distribution;
+} gmem_array;
 
 // A hold on one buffer of a pool, as `gmem_pool_acquire` and its kin give it. A plain
 // value: whoever has it owes one `gmem_pool_release` or `gmem_pool_forget` of `handle`.
@@ -341,6 +442,50 @@ typedef struct {
   // Whether `data` may be written; where not, the page protection says so too.
   bool writable;
 } gmem_buffer;
+
+// A plugin's answer, in memory that is the plugin's.
+typedef struct {
+  // NULL where it is empty.
+  const uint8_t *data;
+  size_t len;
+  // Not 0 where the data is the text of an error: the plugin's number for it.
+  uint32_t error_code;
+  // 1: the data is a payload out of its envelope.
+  uint32_t flags;
+  // What it is freed by: data, length and capacity as the plugin gave them, and how.
+  void *origin[4];
+} gmem_plugin_response;
+
+// What came of one call of a queue.
+typedef struct {
+  uint64_t token;
+  // A `gmem_status`; where it is not OK, the response is the error's text.
+  int32_t status;
+  // Where the status is PLUGIN, the plugin's number.
+  uint32_t code;
+  // Freed like any other, in any case.
+  gmem_plugin_response response;
+} gmem_plugin_completion;
+
+// One request of many.
+typedef struct {
+  const void *data;
+  size_t len;
+} gmem_plugin_request;
+
+// What a plugin logged.
+typedef struct {
+  // 0 trace, 1 debug, 2 info, 3 warn, 4 error.
+  uint8_t level;
+  // Where it came from, in the plugin's words. Neither text ends with a NUL, nor need they
+  // be UTF-8; NULL where they are empty.
+  const uint8_t *target;
+  size_t target_len;
+  const uint8_t *message;
+  size_t message_len;
+  // What it is freed by.
+  void *origin;
+} gmem_plugin_log;
 
 // What the holders of a buffer tell each other about its content. All of it is
 // theirs to give meaning to; a fresh buffer has `dtype` -1 and zeros.
@@ -523,6 +668,131 @@ typedef struct {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Reads an array in C order. `threads` as in `gmem_context_read`.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for an array that makes no sense, and where `n` is
+// not its number of elements.
+//
+// Safety:
+// `context` and `array` are NULL or live; `out` is NULL or has room for `n` elements of the
+// array's dtype, and is aligned for one.
+gmem_status gmem_array_read(const gmem_context *context,
+                            const gmem_array *array,
+                            void *out,
+                            size_t n,
+                            size_t threads);
+
+// Writes `n` values to an array's cells in C order. Where elements share a cell, the later
+// value stays.
+//
+// Errors: as `gmem_array_read`; NO_MEMORY, where the values written until then stay.
+//
+// Safety:
+// `context` and `array` are NULL or live; `values` is NULL or has `n` elements.
+gmem_status gmem_array_write(gmem_context *context,
+                             const gmem_array *array,
+                             const double *values,
+                             size_t n);
+
+// Begins to reduce an array to the `gmem_array_fold` of number `fold`. Elements are folded
+// as they are made; none is stored. The array is copied.
+//
+// Ownership: the caller's, to be freed once with `gmem_array_folding_free`.
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for another fold, an array that makes no sense,
+// and the least or greatest of nothing.
+//
+// Safety:
+// `array` is NULL or live; `out_folding` is NULL or has room for one pointer.
+gmem_status gmem_array_folding_new(const gmem_array *array,
+                                   int32_t fold,
+                                   gmem_array_folding **out_folding);
+
+// Begins to count an array's elements between `n` edges, which do not fall, as NumPy does:
+// a bin has its lower edge and not its upper one, except the last, which has both.
+//
+// Ownership: the caller's, to be freed once with `gmem_array_folding_free`.
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for an array that makes no sense, and for edges
+// that fall or are fewer than two; NO_MEMORY.
+//
+// Safety:
+// `array` is NULL or live; `edges` is NULL or has `n` elements; `out_folding` is NULL or
+// has room for one pointer.
+gmem_status gmem_array_histogram_new(const gmem_array *array,
+                                     const double *edges,
+                                     size_t n,
+                                     gmem_array_folding **out_folding);
+
+// Takes about `cells` more elements in, and tells how many are left, at most 2^64 - 1. The
+// result has the same bits for steps of any size and any number of threads; `threads` 0
+// means one a core.
+//
+// Threads: one at a time for one reduction.
+//
+// Safety:
+// `folding` and `context` are NULL or live; `out_left` is NULL or has room for one.
+gmem_status gmem_array_folding_carry_on(gmem_array_folding *folding,
+                                        const gmem_context *context,
+                                        uint64_t cells,
+                                        size_t threads,
+                                        uint64_t *out_left);
+
+// The result of a reduction of which nothing is left; NaN for counts.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT where elements are left.
+//
+// Safety:
+// `folding` is NULL or live; `out_value` is NULL or has room for one.
+gmem_status gmem_array_folding_value(const gmem_array_folding *folding,
+                                     double *out_value);
+
+// The sum of integers without an error: the upper and the lower half of its 128 bits, in
+// two's complement.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT where elements are left, and for anything else
+// than a sum of integers.
+//
+// Safety:
+// `folding` is NULL or live; `out_high` and `out_low` are NULL or have room for one.
+gmem_status gmem_array_folding_exact(const gmem_array_folding *folding,
+                                     int64_t *out_high,
+                                     uint64_t *out_low);
+
+// The counts of a histogram, one less than its edges.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT where elements are left, for a reduction that is
+// no histogram, and where `n` is not its number of bins.
+//
+// Safety:
+// `folding` is NULL or live; `out_counts` is NULL or has room for `n`.
+gmem_status gmem_array_folding_counts(const gmem_array_folding *folding,
+                                      uint64_t *out_counts,
+                                      size_t n);
+
+// Frees a reduction. NULL is nothing.
+//
+// Safety:
+// `folding` is NULL or live, and not used again.
+void gmem_array_folding_free(gmem_array_folding *folding);
+
+// Adds the product of an array of two dimensions and a matrix `x` to `out`. `x` has as many
+// rows as the array has columns, `out` as many as the array has rows, and both have `width`
+// columns in C order. The array is made in the near caches and never stored. Its columns
+// are added up in spans of 16,384, one after the other: so the result has the same bits for
+// any number of threads, for parts of the rows one by one, and for spans one by one.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for an array that makes no sense or has not two
+// dimensions, and for more elements than memory holds; NO_MEMORY.
+//
+// Safety:
+// `context` and `matrix` are NULL or live; `x` and `out` are NULL or have so many elements,
+// and do not overlap.
+gmem_status gmem_array_add_product(const gmem_context *context,
+                                   const gmem_array *matrix,
+                                   const double *x,
+                                   size_t width,
+                                   double *out,
+                                   size_t threads);
 
 // OK where there is a CUDA driver with at least one device.
 //
@@ -863,6 +1133,368 @@ const double *gmem_overlay_values(const gmem_overlay *overlay);
 // Safety:
 // `overlay` is NULL or live, and not used again.
 void gmem_overlay_free(gmem_overlay *overlay);
+
+// Loads a private copy of the library at `path`, makes a plugin of it and starts it with
+// `config`, JSON as the plugin's ABI says. An empty `config` reaches the plugin as NULL, 0.
+// With `logs`, what the plugin logs is kept for `gmem_plugin_log_next`.
+//
+// A library is never unloaded. The copy of an instance that was shut down in good order, or
+// that did not start, serves the next one of the same file.
+//
+// Ownership: `*out_plugin` is the caller's, to be freed once with `gmem_plugin_free`.
+// Errors: FILE_NOT_FOUND, PERMISSION, IO; INVALID_ARGUMENT where the file cannot be loaded,
+// or lacks a function that a plugin has; UNSUPPORTED where too many plugins log already;
+// PLUGIN with code 4 where the plugin refused its configuration, with code 2 where it did
+// not start.
+//
+// Loading runs code of the library: whoever names one trusts it.
+//
+// Safety:
+// `path` is NULL or a NUL-terminated string; `config` points to `config_len` bytes;
+// `out_plugin` is NULL or writable.
+gmem_status gmem_plugin_load(const char *path,
+                             const uint8_t *config,
+                             size_t config_len,
+                             bool logs,
+                             gmem_plugin **out_plugin);
+
+// Frees a plugin, and shuts it down if that has not been done. Never waits for calls in
+// flight: the last of them shuts it down as it leaves. Its responses and queues stay
+// usable; calls through a queue are refused. In a forked child only the caller's part goes.
+// NULL is nothing.
+//
+// Safety:
+// `plugin` is NULL or live, and not used again.
+void gmem_plugin_free(gmem_plugin *plugin);
+
+// Shuts a plugin down: refuses new calls from now on, waits until those in flight have
+// left, and ends the plugin. `timeout_ns` is how long it waits, UINT64_MAX for ever.
+// `*out_clean` is what the plugin said: false where it did not end in good order. One that
+// was shut down before gives OK and true.
+//
+// Errors: TIMEOUT where calls are still in flight; it may be tried again. PLUGIN with code 1
+// in a forked child.
+//
+// Safety:
+// `plugin` is NULL or live; `out_clean` is NULL or writable.
+gmem_status gmem_plugin_shutdown(gmem_plugin *plugin,
+                                 uint64_t timeout_ns,
+                                 bool *out_clean);
+
+// The plugin's own state: 0 installed, 1 starting, 2 active, 3 stopping, 4 stopped, 5 failed.
+// 3 while it is being shut down, 4 afterwards; 255 for NULL, in a forked child, and where the
+// plugin says so.
+//
+// Safety:
+// `plugin` is NULL or live.
+uint8_t gmem_plugin_state(const gmem_plugin *plugin);
+
+// How many calls the plugin refused because there were too many at once; after a shutdown
+// how many it had refused. 0 for NULL.
+//
+// Safety:
+// `plugin` is NULL or live.
+uint64_t gmem_plugin_rejected_count(const gmem_plugin *plugin);
+
+// How many calls are in the plugin now. 0 for NULL.
+//
+// Safety:
+// `plugin` is NULL or live.
+uint64_t gmem_plugin_in_flight(const gmem_plugin *plugin);
+
+// Whether it takes binary calls. False for NULL.
+//
+// Safety:
+// `plugin` is NULL or live.
+bool gmem_plugin_has_binary_transport(const gmem_plugin *plugin);
+
+// Sets what the plugin logs from now on: 0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 off.
+//
+// Errors: INVALID_ARGUMENT for another level; PLUGIN with code 1 once it is shut down, and in
+// a forked child.
+//
+// Safety:
+// `plugin` is NULL or live.
+gmem_status gmem_plugin_set_log_level(gmem_plugin *plugin,
+                                      uint8_t level);
+
+// Makes a queue for calls of a plugin. Its workers are started as they are needed, at most
+// `threads`; what they have not begun waits, at most `capacity` calls.
+//
+// Ownership: `*out_queue` is the caller's, to be freed once with `gmem_plugin_queue_free`, before
+// or after the plugin.
+// Errors: INVALID_ARGUMENT where `threads` or `capacity` is 0; IO where the system has no
+// descriptor left; PLUGIN with code 1 in a forked child.
+//
+// Safety:
+// `plugin` is NULL or live; `out_queue` is NULL or writable.
+gmem_status gmem_plugin_queue_new(gmem_plugin *plugin,
+                                  size_t threads,
+                                  size_t capacity,
+                                  gmem_plugin_queue **out_queue);
+
+// A descriptor that can be read while there are completions to take; it is not to be read or
+// closed. -1 for NULL.
+//
+// Safety:
+// `queue` is NULL or live.
+int32_t gmem_plugin_queue_descriptor(const gmem_plugin_queue *queue);
+
+// Submits a call by `tag`, or by `id` where `tag` is NULL. Its completion will have `token`.
+// The request is copied.
+//
+// Errors: TIMEOUT where `capacity` calls wait already; PLUGIN as `gmem_plugin_call_raw` where
+// the call is refused; IO where not even one worker can be started.
+//
+// Safety:
+// `queue` is NULL or live; `tag` is NULL or NUL-terminated; `request` points to `len` bytes.
+gmem_status gmem_plugin_queue_submit(gmem_plugin_queue *queue,
+                                     uint64_t token,
+                                     const char *tag,
+                                     uint32_t id,
+                                     const void *request,
+                                     size_t len);
+
+// Abandons a call: its completion never comes. `*out_unstarted` is whether it had not begun,
+// and now never will; one that runs goes on to its end, and what it gives is freed.
+//
+// Safety:
+// `queue` is NULL or live; `out_unstarted` is NULL or writable.
+gmem_status gmem_plugin_queue_cancel(gmem_plugin_queue *queue,
+                                     uint64_t token,
+                                     bool *out_unstarted);
+
+// Takes up to `capacity` completions, in the order in which they came; gives how many. The
+// descriptor cannot be read any more once the last was taken. 0 for NULL.
+//
+// Ownership: the response of each is freed with `gmem_plugin_response_free`.
+//
+// Safety:
+// `queue` is NULL or live; `out` has room for `capacity`.
+size_t gmem_plugin_queue_take(gmem_plugin_queue *queue,
+                              gmem_plugin_completion *out,
+                              size_t capacity);
+
+// Frees a queue. Calls that have not begun are dropped; those that run go on to their end,
+// unseen. Never waits. NULL is nothing.
+//
+// Safety:
+// `queue` is NULL or live, and not used again.
+void gmem_plugin_queue_free(gmem_plugin_queue *queue);
+
+// Calls by tag: `json` is the request, as the plugin takes it. The request is only read
+// during the call. Where flag 1 is set, the response is the payload alone, out of an
+// envelope `{"status":"success","payload":...}`; else it is all that the plugin answered.
+//
+// Ownership: `*out_response` is freed once with `gmem_plugin_response_free`.
+// Errors: PLUGIN where the plugin answered with an error, or is shut down (code 1), or the
+// call comes from a log callback or in a forked child (code 1): `gmem_last_plugin_code` has
+// the number, `gmem_last_error` the plugin's text, which may be JSON.
+//
+// Safety:
+// `plugin` is NULL or live; `tag` is NULL or NUL-terminated; `json` points to `len` bytes;
+// `out_response` is NULL or has room for one.
+gmem_status gmem_plugin_call(gmem_plugin *plugin,
+                             const char *tag,
+                             const uint8_t *json,
+                             size_t len,
+                             gmem_plugin_response *out_response);
+
+// Calls by number, with a request and a response of bytes. The request is only read during
+// the call.
+//
+// Ownership: `*out_response` is freed once with `gmem_plugin_response_free`.
+// Errors: as `gmem_plugin_call`; PLUGIN with code 12 where it takes no binary calls.
+//
+// Safety:
+// `plugin` is NULL or live; `request` points to `len` bytes; `out_response` is NULL or has
+// room for one.
+gmem_status gmem_plugin_call_raw(gmem_plugin *plugin,
+                                 uint32_t id,
+                                 const void *request,
+                                 size_t len,
+                                 gmem_plugin_response *out_response);
+
+// As `gmem_plugin_call_raw`, with the response copied into `out`, which has room for
+// `capacity` bytes. `*out_len` is its length, also where it does not fit: then the call was
+// made, and its response is lost.
+//
+// Errors: as `gmem_plugin_call_raw`; OUT_OF_RANGE where `out` is too small.
+//
+// Safety:
+// `plugin` is NULL or live; `request` points to `len` bytes, `out` to room for `capacity`,
+// which do not overlap; `out_len` is NULL or writable.
+gmem_status gmem_plugin_call_into(gmem_plugin *plugin,
+                                  uint32_t id,
+                                  const void *request,
+                                  size_t len,
+                                  void *out,
+                                  size_t capacity,
+                                  size_t *out_len);
+
+// Makes `n` calls one after the other, all of them, and is in flight from the first to the
+// last. What comes of each is in its response: where `error_code` is not 0, the data is the
+// error's text.
+//
+// Ownership: each response is freed by itself with `gmem_plugin_response_free`.
+// Errors: as `gmem_plugin_call_raw`, but not what the plugin answers; then nothing was called.
+//
+// Safety:
+// `plugin` is NULL or live; `requests` points to `n`, each of which points to its bytes;
+// `out_responses` has room for `n`.
+gmem_status gmem_plugin_call_batch(gmem_plugin *plugin,
+                                   uint32_t id,
+                                   const gmem_plugin_request *requests,
+                                   size_t n,
+                                   gmem_plugin_response *out_responses);
+
+// Frees a response through the plugin it came from, and makes it all zeros: freeing it once
+// more is nothing, as is NULL. It may be done after `gmem_plugin_shutdown` and
+// `gmem_plugin_free`. In a forked child the memory stays.
+//
+// Safety:
+// `response` is NULL, or a response that was not copied and freed elsewhere.
+void gmem_plugin_response_free(gmem_plugin_response *response);
+
+// Takes the oldest message of a plugin that waits. `*out_some` is false where none does; then
+// `*out_log` is left alone. Also after a shutdown.
+//
+// Ownership: `*out_log` is freed once with `gmem_plugin_log_free`.
+//
+// Safety:
+// `plugin` is NULL or live; `out_log` and `out_some` are NULL or writable.
+gmem_status gmem_plugin_log_next(gmem_plugin *plugin,
+                                 gmem_plugin_log *out_log,
+                                 bool *out_some);
+
+// Frees a message and makes it all zeros: freeing it once more is nothing, as is NULL.
+//
+// Safety:
+// `log` is NULL, or a message that was not copied and freed elsewhere.
+void gmem_plugin_log_free(gmem_plugin_log *log);
+
+// How many messages of a plugin found no room, since it was loaded: 4096 may wait, or 16
+// MiB of them. 0 for NULL.
+//
+// Safety:
+// `plugin` is NULL or live.
+uint64_t gmem_plugin_log_dropped(const gmem_plugin *plugin);
+
+// Waits until more than `seen` messages of any plugins have come in all, or the time is over;
+// gives how many there are now. `gmem_plugin_log_wake` counts as one.
+uint64_t gmem_plugin_log_wait(uint64_t seen,
+                              uint64_t timeout_ns);
+
+// Lets those who wait in `gmem_plugin_log_wait` go on, as if a message had come.
+void gmem_plugin_log_wake(void);
+
+// Says that this thread begins, or ends, to run a log callback of a user: calls of any plugin
+// from it are refused meanwhile.
+void gmem_plugin_log_delivering(bool delivering);
+
+// Whether `public_key` signed these `len` bytes, and the trusted comment in `signature` with
+// them. The key is the line that minisign prints, or the text of its file; the signature is
+// the text of a `.minisig` file. Both algorithms are known, "ED" and the older "Ed".
+//
+// Errors: INVALID_ARGUMENT where the key or the signature is malformed. A signature of
+// another key, of other data, or with another comment is no error: `*out_fits` is false.
+//
+// Safety:
+// `public_key` and `signature` are NULL or NUL-terminated strings; `data` points to `len`
+// bytes; `out_fits` is NULL or writable.
+gmem_status gmem_minisign_verify(const char *public_key,
+                                 const char *signature,
+                                 const void *data,
+                                 size_t len,
+                                 bool *out_fits);
+
+// The number of a public key, which minisign prints in hexadecimal.
+//
+// Errors: INVALID_ARGUMENT where the key is malformed.
+//
+// Safety:
+// `public_key` is NULL or a NUL-terminated string; `out_id` is NULL or writable.
+gmem_status gmem_minisign_id(const char *public_key, uint64_t *out_id);
+
+// Makes a new secret key of random numbers.
+//
+// Ownership: the caller's, until `gmem_minisign_key_free`.
+// Errors: IO where the system has no random numbers; NO_MEMORY.
+//
+// Safety:
+// `out_key` is NULL or writable.
+gmem_status gmem_minisign_key_new(gmem_minisign_key **out_key);
+
+// Reads a secret key from the text of a file of minisign. The password is looked at only where
+// the key is encrypted; with `password` NULL there is none. Decrypting takes as much memory and
+// time as whoever made the key chose, by minisign's choice 1 GiB and some seconds.
+//
+// Ownership: the caller's, until `gmem_minisign_key_free`.
+// Errors: INVALID_ARGUMENT where the text is malformed, the password wrong or missing;
+// NO_MEMORY.
+//
+// Safety:
+// `file` is NULL or a NUL-terminated string; `password` points to `password_len` bytes;
+// `out_key` is NULL or writable.
+gmem_status gmem_minisign_key_read(const char *file,
+                                   const uint8_t *password,
+                                   size_t password_len,
+                                   gmem_minisign_key **out_key);
+
+// The text of a file of minisign with a secret key, without a NUL, encrypted unless `password`
+// is NULL. Trying a password then takes `memory` bytes, a power of two from 1 MiB to 1 GiB; 0
+// means 1 GiB as minisign does it, or less where the system has not so much. The text is copied
+// where `room` is enough; `*out_len` is its length in any case.
+//
+// Errors: INVALID_ARGUMENT for another `memory`; NO_MEMORY; IO where the system has no random
+// numbers.
+//
+// Safety:
+// `key` is NULL or live; `password` points to `password_len` bytes; `out_text` is NULL or has
+// `room` bytes; `out_len` is NULL or writable.
+gmem_status gmem_minisign_key_write(const gmem_minisign_key *key,
+                                    const uint8_t *password,
+                                    size_t password_len,
+                                    uint64_t memory,
+                                    uint8_t *out_text,
+                                    size_t room,
+                                    size_t *out_len);
+
+// The text of a file of minisign with the public key that belongs to a secret one, without a
+// NUL. The text is copied where `room` is enough; `*out_len` is its length in any case.
+//
+// Errors: NULL_ARGUMENT.
+//
+// Safety:
+// `key` is NULL or live; `out_text` is NULL or has `room` bytes; `out_len` is NULL or writable.
+gmem_status gmem_minisign_key_public(const gmem_minisign_key *key,
+                                     uint8_t *out_text,
+                                     size_t room,
+                                     size_t *out_len);
+
+// Signs `len` bytes and a comment of one line: the text of a `.minisig` file, without a NUL,
+// by the algorithm "ED". The same key, bytes and comment always give the same text. It is copied
+// where `room` is enough, which 9,000 bytes always are; `*out_len` is its length in any case.
+//
+// Errors: INVALID_ARGUMENT for a comment of several lines, with blanks at its ends, or of more
+// than 8,000 bytes.
+//
+// Safety:
+// `key` is NULL or live; `data` points to `len` bytes; `comment` is NULL or a NUL-terminated
+// string; `out_text` is NULL or has `room` bytes; `out_len` is NULL or writable.
+gmem_status gmem_minisign_key_sign(const gmem_minisign_key *key,
+                                   const void *data,
+                                   size_t len,
+                                   const char *comment,
+                                   uint8_t *out_text,
+                                   size_t room,
+                                   size_t *out_len);
+
+// Wipes and frees a secret key; NULL is nothing.
+//
+// Safety:
+// `key` is NULL or live; it is not used afterwards.
+void gmem_minisign_key_free(gmem_minisign_key *key);
 
 // Creates a pool under a name: 1 to 200 bytes, without a slash but perhaps in front.
 // `capacity` is how many buffers there can be at once (1 to 2^20), `size` how many
@@ -2006,6 +2638,14 @@ const char *gmem_last_error(void);
 //
 // Threads: each has its own.
 int32_t gmem_last_errno(void);
+
+// The number that a plugin gave the last failure on this thread: 1 invalid state, 2 not
+// started, 3 not ended, 4 configuration, 5 serialization, 6 unknown type of message, 7 handler,
+// 8 runtime, 9 cancelled, 10 timeout, 11 internal, 12 no binary calls, 13 too many at once,
+// or another of its own; 0 where no plugin had a part in it.
+//
+// Threads: each has its own.
+uint32_t gmem_last_plugin_code(void);
 
 // The name of an element type, such as "float32", valid for ever. NULL for a number
 // that is none.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import native
+import plugins_build
 import pytest
 
 import gmemx
@@ -26,10 +27,13 @@ def declared():
     return set(re.findall(r"\b(gmem_\w+)\s*\(", code))
 
 
-def compile_and_run(command, program):
+def compile_and_run(command, program, *arguments, **variables):
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    done = subprocess.run([str(program)], capture_output=True, text=True)
+    environment = os.environ | variables
+    done = subprocess.run(
+        [str(program), *arguments], capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -50,8 +54,27 @@ def test_the_contract_in_c(tmp_path):
             str(program),
         ],
         program,
+        GMEMX_TEST_PLUGIN=str(plugins_build.faults()),
     )
     assert done.stdout.endswith("the contract holds\n")
+
+
+def test_the_example_calls_a_plugin(tmp_path):
+    """examples/c/plugin.c, with the echo in C."""
+    source, program = HERE.parent / "examples" / "c" / "plugin.c", tmp_path / "plugin"
+    flags = ["-std=c99", *STRICT, f"-I{gmemx.get_include()}"]
+    done = compile_and_run(
+        [*os.environ.get("CC", "cc").split(), *flags, str(source), *LINK, "-o", str(program)],
+        program,
+        str(plugins_build.echo()),
+    )
+    assert done.stdout == (
+        'echo: {"message": "Hello"}\n'
+        "raw: bytes\n"
+        "unknown: error 6\n"
+        "log: started\n"
+        "ended in good order\n"
+    )
 
 
 def test_the_contract_calls_every_function():

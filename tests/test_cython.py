@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import oracles
+import plugins_build
 import pytest
 from oracles import assert_same_bits
 from pools import linux_only, new_pool
@@ -71,6 +72,12 @@ def pools(build):
 def scans(build):
     """The extension that cimports Source and Process."""
     return load(build, "scans")
+
+
+@pytest.fixture(scope="module")
+def plugins(build):
+    """The extension that cimports NativePlugin."""
+    return load(build, "plugins")
 
 
 @pytest.mark.parametrize("start", [0, 2**40 - 500, 2**63, CELLS - 1000])
@@ -458,3 +465,71 @@ def test_pins_of_sources(scans):
             scans.live(wrong)
     with scan.open_buffer(data) as buffer, pytest.raises(TypeError):
         scans.pid_of(buffer)
+
+
+# ---- plugins -------------------------------------------------------------------------------
+
+
+@linux_only
+def test_plugins_called_without_python(plugins):
+    """Several threads call one plugin without the GIL, and get their own answers."""
+    from gmemx.plugin import NativePluginLoader
+
+    with NativePluginLoader.load(plugins_build.echo()) as plugin:
+        wrong = []
+        threads = [
+            threading.Thread(
+                target=lambda lane=lane: wrong.append(plugins.echoes(plugin, 2, lane << 32, 20_000))
+            )
+            for lane in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == [0] * 4
+        assert plugins.json(plugin, b"echo", b'{"a": [1, "}"]}') == b'{"a": [1, "}"]}'
+        assert plugins.batch(plugin, 2, 100) == (4950, 0)
+        assert plugins.batch(plugin, 7, 5) == (0, 5)
+        assert plugins.state(plugin) == 2
+        response = plugin.call_raw(2, bytes(range(200)))
+        assert plugins.total(response) == sum(range(200))
+    assert plugins.total(response) == sum(range(200))
+    response.close()
+    with pytest.raises(ValueError, match="closed"):
+        plugins.total(response)
+
+
+@linux_only
+def test_failing_plugins_without_python(plugins):
+    """Raised from inside the nogil block, of the class for the plugin's code."""
+    from gmemx.plugin import (
+        InvalidStateError,
+        NativePluginLoader,
+        SerializationError,
+        UnknownMessageTypeError,
+    )
+
+    with NativePluginLoader.load(plugins_build.echo()) as plugin:
+        assert plugins.echoes_into(plugin, 2, 200, 256) == 200
+        assert plugins.echoes_into(plugin, 2, 200, 200) == 200
+        assert plugins.echoes_into(plugin, 2, 0, 0) == 0
+        with pytest.raises(IndexError, match="200"):
+            plugins.echoes_into(plugin, 2, 200, 199)
+        with pytest.raises(UnknownMessageTypeError, match="unknown message id"):
+            plugins.echoes(plugin, 7, 0, 1)
+        with pytest.raises(UnknownMessageTypeError, match="nothing"):
+            plugins.json(plugin, b"nothing", b"{}")
+        with pytest.raises(SerializationError, match="not JSON"):
+            plugins.json(plugin, b"echo", b"{")
+    for work in (
+        lambda: plugins.echoes(plugin, 2, 0, 1),
+        lambda: plugins.batch(plugin, 2, 1),
+        lambda: plugins.json(plugin, b"echo", b"{}"),
+    ):
+        with pytest.raises(InvalidStateError):
+            work()
+    assert plugins.state(plugin) == 4
+    for wrong in (None, 5, "plugin"):
+        with pytest.raises(TypeError):
+            plugins.state(wrong)

@@ -25,8 +25,8 @@ TENSOR = (ROOT / "docs" / "tensor.md").read_text(encoding="utf-8")
 POOL = (ROOT / "docs" / "pool.md").read_text(encoding="utf-8")
 SCAN = (ROOT / "docs" / "scan.md").read_text(encoding="utf-8")
 
-# Not modules: the command's entry point, and the shared library, which has a module's suffix.
-NOT_IMPORTED = {"gmemx.__main__", "gmemx.libgmemx"}
+# Not modules: the entry point of the command, and the libraries, which have a suffix of modules.
+NOT_IMPORTED = {"gmemx.__main__", "gmemx._sample_plugin", "gmemx.libgmemx"}
 MODULES = ["gmemx"] + [
     found.name
     for found in pkgutil.walk_packages(gmemx.__path__, "gmemx.")
@@ -62,8 +62,8 @@ def readme_command(tmp_path):
         ROOT / "examples",
         tmp_path / "examples",
         ignore=shutil.ignore_patterns(
-            *("build", "*.so", "walk.c", "energy.c", "frames.c", "watch.c"),
-            *("cells", "tensor", "pool", "scan"),
+            *("build", "target", "*.so", "walk.c", "energy.c", "frames.c", "watch.c", "calls.c"),
+            *("cells", "tensor", "pool", "scan", "plugin"),
         ),
     )
     # `python` and `gmemx` are this environment's, whatever its folders are called.
@@ -362,7 +362,9 @@ def defined_in(body):
     return {name for name in names if not name.startswith("_") or name == "__version__"}
 
 
-@pytest.mark.parametrize("name", ["generative", "pool", "runtime", "scan", "status", "tensor"])
+@pytest.mark.parametrize(
+    "name", ["array", "generative", "plugin", "pool", "runtime", "scan", "status", "tensor"]
+)
 def test_stubs_tell_of_everything(name):
     module = importlib.import_module(f"gmemx.{name}")
     stub = ast.parse((ROOT / "gmemx" / f"{name}.pyi").read_text(encoding="utf-8"))

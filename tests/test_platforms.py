@@ -13,9 +13,10 @@ PROGRAM = """
 
     assert gmemx.GMemContext(42)[0] == 0.07779688409536653
     assert not hasattr(gmemx, "BufferPool") and "BufferPool" not in gmemx.__all__
-    assert "pool" not in COMMANDS and "pool" not in CHAPTERS
-    assert not [name for name in sys.modules if name.startswith("gmemx.pool")]
-    for name in ("BufferPool", "nonsense"):
+    for kind in ("pool", "scan", "plugin"):
+        assert kind not in COMMANDS and kind not in CHAPTERS
+        assert not [name for name in sys.modules if name.startswith(f"gmemx.{kind}")]
+    for name in ("BufferPool", "scan", "plugin", "nonsense"):
         try:
             getattr(gmemx, name)
         except AttributeError as error:
@@ -23,7 +24,7 @@ PROGRAM = """
 """
 
 
-def test_elsewhere_there_are_no_pools():
+def test_elsewhere_there_is_less():
     """As Python sees it: the library of such a system was not built here."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", textwrap.dedent(PROGRAM)],
@@ -32,5 +33,7 @@ def test_elsewhere_there_are_no_pools():
     )
     assert done.stdout.splitlines() == [
         "module 'gmemx' has no attribute 'BufferPool': shared pools are for Linux",
+        "module 'gmemx' has no attribute 'scan': the scanner is for Linux",
+        "module 'gmemx' has no attribute 'plugin': plugins are for Linux",
         "module 'gmemx' has no attribute 'nonsense'",
     ], done.stderr

@@ -21,9 +21,9 @@ from gmemx.cli.failures import FAILURES, sentence
 
 COMMANDS = {"tour": tour, "fetch": fetch}
 if sys.platform == "linux":
-    from gmemx.cli import interactive, pool, scan
+    from gmemx.cli import interactive, plugin, pool, scan
 
-    COMMANDS |= {"pool": pool, "scan": scan, "interactive": interactive}
+    COMMANDS |= {"plugin": plugin, "pool": pool, "scan": scan, "interactive": interactive}
 
 # Third-party modules of the extra "cli", and what whoever needs one is told to install.
 EXTRA = {

@@ -31,6 +31,9 @@ pub enum Error {
     /// The caller asked for it to end.
     #[error("cancelled: nothing was changed")]
     Cancelled,
+    /// A plugin answered with an error, or was not called; the code is the plugin ABI's.
+    #[error("{text}")]
+    Plugin { code: u32, text: String },
     /// The operating system said no; missing files and refused permissions keep
     /// their own status, decided by `io::Error::kind`.
     #[error("{what}: {source}")]

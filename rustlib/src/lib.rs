@@ -5,6 +5,7 @@
 //! * [`ffi`]: handles, status codes, the panic guard. No logic.
 //! * [`generative`]: a virtual array of 2^64 cells that is computed, not stored.
 //! * [`pool`]: buffers that processes share, and that no crash can leak.
+//! * [`plugin`]: libraries that follow a plugin ABI, loaded and called.
 //! * [`scan`]: finding, watching and changing values in the memory of other processes.
 //! * [`tensor`]: a typed view over memory of any kind, and what is computed on it.
 //! * [`cpu`]: which instruction set the kernels use; [`parallel`]: how bulk work is split.
@@ -17,6 +18,8 @@ pub mod error;
 pub mod ffi;
 pub mod generative;
 pub mod parallel;
+#[cfg(target_os = "linux")]
+pub mod plugin;
 #[cfg(target_os = "linux")]
 pub mod pool;
 #[cfg(target_os = "linux")]

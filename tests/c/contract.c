@@ -549,8 +549,10 @@ int main(void) {
     tensors();
     bad_views();
     failures();
+    arrays();
     pools();
     scans();
+    plugins();
     puts(broken ? "the contract is broken" : "the contract holds");
     return broken != 0;
 }

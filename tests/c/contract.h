@@ -29,10 +29,16 @@ extern int broken;
 
 #define IS_NULL_ARGUMENT(call, name) FAILS(call, GMEM_STATUS_NULL_ARGUMENT, name)
 
+/* What is promised of arrays, in contract_arrays.c. */
+void arrays(void);
+
 /* What is promised of shared pools, in contract_pools.c. */
 void pools(void);
 
 /* What is promised of the scanner, in contract_scans.c. */
 void scans(void);
+
+/* What is promised of plugins, in contract_plugins.c. */
+void plugins(void);
 
 #endif

@@ -16,6 +16,7 @@ setup(
             Extension("tensors", ["tensors.pyx"], **common),
             Extension("pools", ["pools.pyx"], **common),
             Extension("scans", ["scans.pyx"], **common),
+            Extension("plugins", ["plugins.pyx"], **common),
             Extension(
                 "downstream_direct",
                 ["downstream_direct.pyx"],

@@ -14,4 +14,8 @@ import sys
 
 # In the order of the tour. Names and not modules: importing a chapter needs the
 # extra "cli", listing them must not.
-CHAPTERS = ("generative", "tensor", *(("pool", "scan") if sys.platform == "linux" else ()))
+CHAPTERS = (
+    "generative",
+    "tensor",
+    *(("pool", "scan", "plugin") if sys.platform == "linux" else ()),
+)

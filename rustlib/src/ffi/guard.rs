@@ -128,6 +128,28 @@ pub unsafe fn output<'a, T>(
     }
 }
 
+/// Copies what a caller asked for where it has room for all of it, and says how much there is.
+///
+/// # Safety
+/// `target` is NULL or has room for `room` elements; `out_len` is NULL or writable.
+#[cfg(target_os = "linux")]
+pub unsafe fn copy_out<T: Copy>(
+    from: &[T],
+    target: *mut T,
+    room: usize,
+    out_len: *mut usize,
+    name: &'static str,
+) -> Result<()> {
+    // SAFETY: the caller's.
+    let len = unsafe { out_len.as_mut() }.or_null("out_len")?;
+    if from.len() <= room {
+        // SAFETY: the caller's.
+        unsafe { output(target, from.len(), name)? }.copy_from_slice(from);
+    }
+    *len = from.len();
+    Ok(())
+}
+
 /// # Safety
 /// `pointer` is NULL or points to a NUL-terminated string that lives through `'a`.
 pub unsafe fn text<'a>(pointer: *const std::ffi::c_char, name: &'static str) -> Result<&'a str> {

@@ -4,11 +4,22 @@
 //! come last and are written on success only. The doc comments of these files
 //! are the C manual: cbindgen puts them into `gmemx.h`.
 
+mod array;
 #[cfg(target_os = "linux")]
 mod cuda;
 mod folding;
 mod generative;
 mod guard;
+#[cfg(target_os = "linux")]
+mod plugin;
+#[cfg(target_os = "linux")]
+mod plugin_async;
+#[cfg(target_os = "linux")]
+mod plugin_calls;
+#[cfg(target_os = "linux")]
+mod plugin_logs;
+#[cfg(target_os = "linux")]
+mod plugin_minisign;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]

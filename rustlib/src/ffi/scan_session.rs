@@ -3,31 +3,11 @@
 use std::ffi::{c_char, c_void};
 use std::path::Path;
 
-use super::guard::{OrNull, borrow, boxed, guard, input, out, output, text};
+use super::guard::{OrNull, borrow, boxed, copy_out, guard, input, out, text};
 use super::scan::{ScannerOptions, options_of};
 use super::scan_source::SourceHandle;
 use super::status::Status;
-use crate::error::Result;
 use crate::scan::{Scanner, session};
-
-/// # Safety
-/// `target` is NULL or has room for `room` elements; `out_len` is NULL or writable.
-unsafe fn copy<T: Copy>(
-    from: &[T],
-    target: *mut T,
-    room: usize,
-    out_len: *mut usize,
-    name: &'static str,
-) -> Result<()> {
-    // SAFETY: the caller's.
-    let len = unsafe { out_len.as_mut() }.or_null("out_len")?;
-    if from.len() <= room {
-        // SAFETY: the caller's.
-        unsafe { output(target, from.len(), name)? }.copy_from_slice(from);
-    }
-    *len = from.len();
-    Ok(())
-}
 
 /// Writes all that a scanner has to a file: types, matches with their values as last read,
 /// as read the time before and as first read, checkpoints, and `len` bytes of notes that
@@ -114,7 +94,7 @@ pub unsafe extern "C" fn gmem_scanner_notes(
         // SAFETY: the caller's.
         let notes = session::notes(Path::new(unsafe { text(path, "path")? }))?;
         // SAFETY: the caller's.
-        unsafe { copy(&notes, out_notes, room, out_len, "out_notes") }
+        unsafe { copy_out(&notes, out_notes, room, out_len, "out_notes") }
     })
 }
 
@@ -138,7 +118,7 @@ pub unsafe extern "C" fn gmem_scanner_types(
         let layouts = unsafe { borrow(scanner, "scanner")? }.layouts();
         let types: Vec<i32> = layouts.iter().map(|layout| layout.value_type as i32).collect();
         // SAFETY: the caller's.
-        unsafe { copy(&types, out_types, room, out_len, "out_types") }
+        unsafe { copy_out(&types, out_types, room, out_len, "out_types") }
     })
 }
 

@@ -43,10 +43,12 @@ pub enum Status {
     Panic = 14,
     /// Ended because the caller asked for it; nothing was changed.
     Cancelled = 15,
+    /// A plugin answered with an error: see `gmem_last_plugin_code`.
+    Plugin = 16,
 }
 
 impl Status {
-    pub(super) const ALL: [Status; 16] = [
+    pub(super) const ALL: [Status; 17] = [
         Status::Ok,
         Status::NullArgument,
         Status::InvalidArgument,
@@ -63,6 +65,7 @@ impl Status {
         Status::Device,
         Status::Panic,
         Status::Cancelled,
+        Status::Plugin,
     ];
 }
 
@@ -80,6 +83,7 @@ impl From<&Error> for Status {
             Error::AbiMismatch(_) => Status::AbiMismatch,
             Error::Device(_) => Status::Device,
             Error::Cancelled => Status::Cancelled,
+            Error::Plugin { .. } => Status::Plugin,
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Status::FileNotFound,
                 io::ErrorKind::PermissionDenied => Status::Permission,
@@ -94,14 +98,21 @@ impl From<&Error> for Status {
 struct Last {
     text: Cow<'static, CStr>,
     errno: i32,
+    /// The number of a plugin's error.
+    code: u32,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { text: Cow::Borrowed(c""), errno: 0 }) };
+    static LAST: RefCell<Last> =
+        const { RefCell::new(Last { text: Cow::Borrowed(c""), errno: 0, code: 0 }) };
 }
 
 /// Keeps the text and errno of a failure for this thread.
 pub fn remember(text: &str, errno: i32) {
+    keep(text, errno, 0);
+}
+
+fn keep(text: &str, errno: i32, code: u32) {
     let mut bytes = Vec::new();
     let text = match bytes.try_reserve_exact(text.len() + 1) {
         Ok(()) => {
@@ -112,7 +123,7 @@ pub fn remember(text: &str, errno: i32) {
         Err(_) => Cow::Borrowed(c"out of memory"),
     };
     // A thread that is ending may have no place left to keep it.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Last { text, errno });
+    let _ = LAST.try_with(|last| *last.borrow_mut() = Last { text, errno, code });
 }
 
 pub fn remember_error(error: &Error) -> Status {
@@ -121,6 +132,7 @@ pub fn remember_error(error: &Error) -> Status {
         Error::Io { source, .. } => {
             remember(&error.to_string(), source.raw_os_error().unwrap_or(0));
         }
+        Error::Plugin { code, text } => keep(text, 0, *code),
         _ => remember(&error.to_string(), 0),
     }
     Status::from(error)
@@ -143,4 +155,15 @@ pub extern "C" fn gmem_last_error() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn gmem_last_errno() -> i32 {
     LAST.try_with(|last| last.borrow().errno).unwrap_or(0)
+}
+
+/// The number that a plugin gave the last failure on this thread: 1 invalid state, 2 not
+/// started, 3 not ended, 4 configuration, 5 serialization, 6 unknown type of message, 7 handler,
+/// 8 runtime, 9 cancelled, 10 timeout, 11 internal, 12 no binary calls, 13 too many at once,
+/// or another of its own; 0 where no plugin had a part in it.
+///
+/// Threads: each has its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn gmem_last_plugin_code() -> u32 {
+    LAST.try_with(|last| last.borrow().code).unwrap_or(0)
 }

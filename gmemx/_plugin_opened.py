@@ -1,0 +1,367 @@
+"""A bundle that is open: verified before it is believed, and before anything is written.
+
+The order is always the same: the limits and the directory of the file, the bytes of its
+manifest, the key that the caller trusts, the manifest's signature, the manifest, platform and
+variant, the library with its checksum and its signature. Only then is a file written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmemx._plugin_archive import Archive, BundleLimits
+from gmemx._plugin_cache import Cache
+from gmemx._plugin_fields import digest_of, parse_json
+from gmemx._plugin_manifest import BundleManifest, SchemaInfo, VariantInfo, current_platform
+from gmemx._plugin_minisign import MinisignVerifier
+from gmemx.errors import BundleError, BundleExistsError, SignatureError
+
+if TYPE_CHECKING:
+    from gmemx.plugin import LogLevel, NativePlugin, PluginConfig
+
+BundlePath = str | os.PathLike[str]
+Key = str | os.PathLike[str] | MinisignVerifier
+LogCallback = Callable[["LogLevel", str, str], object]
+
+MANIFEST = "manifest.json"
+SIGNATURE = ".minisig"
+
+
+def verifier_of(key: Key) -> MinisignVerifier:
+    """Make a verifier of a key as callers give one.
+
+    Parameters
+    ----------
+    key : str, path or MinisignVerifier
+        The line that begins with ``RW``, the text of a ``.pub`` file, or the path of one, which
+        must not be a str.
+
+    Returns
+    -------
+    MinisignVerifier
+
+    Raises
+    ------
+    ValueError
+        Where that is no public key.
+    """
+    if isinstance(key, MinisignVerifier):
+        return key
+    if isinstance(key, os.PathLike):
+        return MinisignVerifier(Path(key).read_text(encoding="utf-8"))
+    return MinisignVerifier(key)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whose signatures are believed."""
+
+    keys: tuple[MinisignVerifier, ...] = ()
+    verify: bool = True
+    embedded: bool = False
+
+    def signer(self, archive: Archive, manifest: bytes) -> MinisignVerifier | None:
+        """Give the key that signed a manifest, or None where nobody asked."""
+        if not self.verify:
+            return None
+        keys = self.keys or (self._claimed(archive, manifest),)
+        for key in keys:
+            if _signed(archive, MANIFEST, manifest, key):
+                return key
+        ids = " or ".join(key.key_id for key in keys)
+        raise SignatureError(
+            f"{archive.path} was not signed with the trusted key {ids}, or was changed since"
+        )
+
+    def _claimed(self, archive: Archive, manifest: bytes) -> MinisignVerifier:
+        """The bundle's own key, where the caller has agreed to that."""
+        if not self.embedded:
+            raise SignatureError(
+                f"there is no trusted key to verify {archive.path} with: give public_key=, "
+                "or verify_signatures=False for a bundle of your own"
+            )
+        data = parse_json(manifest)
+        key = data.get("public_key") if isinstance(data, dict) else None
+        if not isinstance(key, str):
+            raise SignatureError(f"{archive.path} has no key of its own")
+        try:
+            return MinisignVerifier(key)
+        except ValueError as error:
+            raise SignatureError(f"the key that {archive.path} has is none: {error}") from None
+
+
+def _signed(archive: Archive, name: str, data: bytes, key: MinisignVerifier) -> bool:
+    signature = f"{name}{SIGNATURE}"
+    if signature not in archive:
+        raise SignatureError(f"{name} in {archive.path} is not signed")
+    try:
+        return key.verify(data, archive.read(signature, archive.limits.manifest))
+    except ValueError as error:
+        raise SignatureError(f"{signature} in {archive.path} is no signature: {error}") from None
+
+
+class Bundle:
+    """A bundle that is open. `BundleLoader` makes them.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from gmemx.plugin import BundleLoader, MinisignKey, write_bundle
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     library, path = pathlib.Path(folder, "libcalc.so"), pathlib.Path(folder, "calc.rbp")
+    ...     _ = library.write_bytes(b"not really one")
+    ...     key = MinisignKey.generate()
+    ...     _ = write_bundle(path, name="calc", version="1.0.0", libraries=library, key=key)
+    ...     with BundleLoader(path, public_key=key.public_key) as bundle:
+    ...         bundle.manifest.plugin_name, bundle.list_variants(), bundle.read_library()
+    ('calc', ['release'], b'not really one')
+    """
+
+    def __init__(
+        self, path: BundlePath, trust: Trust, limits: BundleLimits, cache: BundlePath | None
+    ) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self._trust = trust
+        self._cache = None if cache is None else os.fspath(cache)
+        self._archive = Archive(self.path, limits)
+
+    @cached_property
+    def manifest(self) -> BundleManifest:
+        """What the bundle says of itself, its signature verified."""
+        return self._verified[0]
+
+    @property
+    def signed_by(self) -> str | None:
+        """The number of the key that signed the bundle; None where it was not asked for."""
+        signer = self._verified[1]
+        return signer and signer.key_id
+
+    @cached_property
+    def _verified(self) -> tuple[BundleManifest, MinisignVerifier | None]:
+        data = self._archive.read(MANIFEST, self._archive.limits.manifest)
+        signer = self._trust.signer(self._archive, data)
+        return BundleManifest.from_json(data), signer
+
+    def list_files(self) -> list[str]:
+        """Name all files in the bundle, whether they are verified or not."""
+        return self._archive.names()
+
+    def sizes(self) -> list[tuple[str, int]]:
+        """Name all files in the bundle and their sizes, whether they are verified or not."""
+        return [(name, self._archive.size(name)) for name in self._archive.names()]
+
+    def list_variants(self, platform: str | None = None) -> list[str]:
+        """Name the variants for a platform, by default this machine's; empty where it has none."""
+        found = self.manifest.get_platform(platform or current_platform())
+        return found.list_variants() if found else []
+
+    def read_library(self, *, variant: str | None = None, platform: str | None = None) -> bytes:
+        """Give the bytes of a library, its checksum and its signature verified.
+
+        Parameters
+        ----------
+        variant : str, optional
+            By default the bundle's default, ``"release"``.
+        platform : str, optional
+            By default this machine's.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        BundleError
+            Where there is no such platform or variant; never is another one taken.
+        SignatureError
+            Where it was not signed by the key that signed the manifest.
+        """
+        return self._library(self.manifest.platform(platform).variant(variant))
+
+    def extract_library(
+        self,
+        dest_dir: BundlePath | None = None,
+        *,
+        variant: str | None = None,
+        platform: str | None = None,
+    ) -> Path:
+        """Write a library to a folder once it is verified.
+
+        Parameters
+        ----------
+        dest_dir : path, optional
+            Made where it is missing. By default the library goes to the cache, which is this
+            user's alone, and stays there.
+        variant, platform : str, optional
+            As `read_library`.
+
+        Returns
+        -------
+        Path
+            Of the library.
+
+        Raises
+        ------
+        BundleError
+            As `read_library`.
+        FileExistsError
+            Where the folder has a file of that name; it stays as it is.
+        """
+        info = self.manifest.platform(platform).variant(variant)
+        data = self._library(info)
+        name = info.library.rpartition("/")[2]
+        if dest_dir is None:
+            return Path(Cache(self._cache).put(data, digest_of(info.checksum), name))
+        return _write_new(Path(dest_dir) / name, data, 0o755)
+
+    def load(
+        self,
+        config: PluginConfig | None = None,
+        log_callback: LogCallback | None = None,
+        *,
+        variant: str | None = None,
+        **options: Any,
+    ) -> NativePlugin:
+        """Load the plugin.
+
+        Parameters
+        ----------
+        config, log_callback, **options
+            As `gmemx.plugin.load`.
+        variant : str, optional
+            As `read_library`.
+
+        Returns
+        -------
+        NativePlugin
+        """
+        from gmemx.plugin import load
+
+        return load(self.extract_library(variant=variant), config, log_callback, **options)
+
+    def read_schema(self, schema_name: str) -> str:
+        """Give the text of a schema, its checksum verified.
+
+        Raises
+        ------
+        BundleError
+            Where there is no such schema, or it is no text.
+        """
+        try:
+            return self._schema(schema_name).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"the schema {schema_name!r} is no text: {error}") from None
+
+    def extract_schema(self, schema_name: str, dest_dir: BundlePath) -> Path:
+        """Write a schema to a folder, never outside of it.
+
+        Raises
+        ------
+        BundleError
+            As `read_schema`.
+        FileExistsError
+            Where the folder has another file of that name.
+        """
+        data = self._schema(schema_name)
+        path = Path(dest_dir, *schema_name.split("/"))
+        with suppress(OSError):
+            if path.read_bytes() == data:
+                return path
+        return _write_new(path, data, 0o644)
+
+    def verify(self) -> list[str]:
+        """Verify everything that can be: the manifest, every library, every schema.
+
+        Returns
+        -------
+        list of str
+            The files that nothing vouches for, such as documents: the format has neither a
+            checksum nor a signature for them.
+
+        Raises
+        ------
+        BundleError, SignatureError
+            For the first thing that does not fit.
+        """
+        vouched = {MANIFEST}
+        for info in _libraries(self.manifest):
+            self._library(info)
+            vouched.add(info.library)
+        for schema in _schemas(self.manifest):
+            self._checked(schema.path, schema.checksum)
+            vouched.add(schema.path)
+        vouched |= {f"{name}{SIGNATURE}" for name in vouched}
+        return [name for name in self.list_files() if name not in vouched]
+
+    def close(self) -> None:
+        """Close the file. What was extracted stays."""
+        self._archive.close()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.path}>"
+
+    def _library(self, info: VariantInfo) -> bytes:
+        signer = self._verified[1]
+        data = self._checked(info.library, info.checksum)
+        if signer is not None and not _signed(self._archive, info.library, data, signer):
+            raise SignatureError(
+                f"{info.library} in {self.path} was not signed with the key "
+                f"{signer.key_id}, which signed the manifest"
+            )
+        return data
+
+    def _schema(self, name: str) -> bytes:
+        schema = self.manifest.schemas.get(name)
+        if schema is None:
+            has = ", ".join(self.manifest.schemas) or "none"
+            raise BundleError(f"{self.path} has no schema {name!r}; it has {has}")
+        return self._checked(schema.path, schema.checksum)
+
+    def _checked(self, name: str, checksum: str) -> bytes:
+        data = self._archive.read(name)
+        if hashlib.sha256(data).hexdigest() != digest_of(checksum):
+            raise BundleError(f"{name} in {self.path} does not fit its checksum in the manifest")
+        return data
+
+
+def _libraries(manifest: BundleManifest) -> Iterator[VariantInfo]:
+    for platforms in (manifest.platforms, manifest.bridges.jni if manifest.bridges else {}):
+        for platform in platforms.values():
+            yield from platform.variants.values()
+
+
+def _schemas(manifest: BundleManifest) -> Iterator[SchemaInfo]:
+    yield from manifest.schemas.values()
+    for info in _libraries(manifest):
+        yield from info.schemas.values()
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> Path:
+    """Write a file that is not there yet, and whose folder may not be there either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, mode)
+    except FileExistsError:
+        raise BundleExistsError(f"{path} is there already; it was not changed") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    return path
