@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from bundles import DATA, linux_only
+
 from gmemx.plugin import MinisignKey, MinisignVerifier
 
 pytestmark = linux_only
