@@ -8,14 +8,14 @@ SOURCES := $(shell find rustlib/src gmemx include examples/plugins/mandelbrot -t
 	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' \)) \
 	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
 
-.PHONY: tour test test-rust test-python lint bench dev bindings clean cargo
+.PHONY: tour test test-rust installed test-python lint bench dev bindings clean cargo
 
 tour: $(VENV)/.installed
 	$(BIN)/gmemx tour
 
 # What ships is linked on one core, so the Rust tests run beside it.
 test: cargo
-	$(MAKE) --jobs=2 test-rust $(VENV)/.installed $(VENV)/.test
+	$(MAKE) --jobs=2 test-rust installed
 	$(MAKE) test-python
 
 test-rust: cargo
@@ -24,6 +24,11 @@ test-rust: cargo
 		--target-dir rustlib/target/models
 	cargo test --locked --manifest-path rustlib/plugin-kit/Cargo.toml \
 		--target-dir rustlib/target/plugins
+
+# One after the other: both put packages into one environment.
+installed: cargo
+	$(MAKE) $(VENV)/.installed
+	$(MAKE) $(VENV)/.test
 
 test-python: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/pytest
