@@ -383,6 +383,7 @@ BY_STATUS: dict[int, type[GmemxError]] = {
         DeviceError,
         PanicError,
         CancelledError,
+        PluginException,
     )
 }
 

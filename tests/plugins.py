@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
@@ -37,15 +36,6 @@ linux_only = pytest.mark.skipif(
 )
 # The plugin in this process, and in one of its own.
 both = pytest.mark.parametrize("isolate", [False, True], ids=["here", "isolated"])
-
-
-def eventually(condition, seconds=30):
-    """Wait until something holds; the patience is only for what would never come."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
-    return result
 
 
 def logged(**options):

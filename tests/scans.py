@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -263,12 +262,3 @@ def equal(found, expected):
         found.view(f"u{found.itemsize}") != expected.view(f"u{found.itemsize}")
     )
     assert different.size == 0, f"first at {different[0]}: {found[different[0]]!r}"
-
-
-def eventually(condition, seconds=30):
-    """Wait until something holds; the patience is only for what would never come."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
-    return result

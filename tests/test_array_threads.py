@@ -4,30 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from concurrency import together
 
 import gmemx
 from gmemx import GMemContext
-
-
-def run(*works):
-    """Runs everything at once; the first exception is raised here."""
-    failures = []
-    start = threading.Barrier(len(works))
-
-    def guarded(work):
-        try:
-            start.wait()
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_many_readers(context):
@@ -42,7 +22,7 @@ def test_many_readers(context):
             np.testing.assert_array_equal(array.matvec(np.ones(400), threads=2), product)
             assert array[i, -i] == stored[i, -i]
 
-    run(*[read] * 4)
+    together(*[read] * 4)
 
 
 def test_writers_of_different_parts(context):
@@ -56,7 +36,7 @@ def test_writers_of_different_parts(context):
 
         return work
 
-    run(*[write(k) for k in range(4)])
+    together(*[write(k) for k in range(4)])
     np.testing.assert_array_equal(array[:, 0].numpy(), np.arange(64) + 100)
     assert context.overlay_count == 64_000
 
@@ -79,7 +59,7 @@ def test_a_reader_sees_each_element_before_or_after_a_write(context):
             counts, _ = array.histogram(3, (-100, 100))
             assert counts.sum() == 5000
 
-    run(write, read, read)
+    together(write, read, read)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 5000, 1.5, "2"])

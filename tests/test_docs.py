@@ -264,6 +264,15 @@ def test_scan_example(tmp_path):
 
 
 @needs_linux
+def test_plugin_command_line(readme_command, tmp_path):
+    """The block signs a library that has to be there."""
+    shutil.copy(gmemx.plugin.sample_library(), tmp_path / "libtool.so")
+    lines = readme_command("gmemx plugin keygen").splitlines()
+    assert lines[-1] == '"Hello"'
+    assert (tmp_path / "tool.rbp").exists()
+
+
+@needs_linux
 def test_scan_command_line(readme_command, tmp_path):
     """The blocks name a process and a core dump that have to be there."""
     source = """

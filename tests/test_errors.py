@@ -28,6 +28,8 @@ STATUSES = [
     ("ABI_MISMATCH", 12, "AbiMismatchError", "RuntimeError"),
     ("DEVICE", 13, "DeviceError", "RuntimeError"),
     ("PANIC", 14, "PanicError", "RuntimeError"),
+    ("CANCELLED", 15, "CancelledError", "RuntimeError"),
+    ("PLUGIN", 16, "PluginException", "RuntimeError"),
 ]
 NUMBERS = [number for _, number, _, _ in STATUSES]
 
@@ -59,7 +61,7 @@ def test_success_is_no_exception():
     assert gmemx.status.debug_fail(0) is None
 
 
-@pytest.mark.parametrize("number", [-1, 16, 99, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("number", [-1, 17, 99, 2**31 - 1, -(2**31)])
 def test_unknown_numbers_are_refused(number):
     """They are never taken for success."""
     with pytest.raises(ValueError, match=str(number)):

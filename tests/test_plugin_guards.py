@@ -11,7 +11,8 @@ import time
 import numpy as np
 import plugins_build
 import pytest
-from plugins import BYTES, SLEEP, both, eventually, linux_only, load, program
+from concurrency import eventually
+from plugins import BYTES, SLEEP, both, linux_only, load, program
 from plugins_build import counters
 from pools import in_child
 

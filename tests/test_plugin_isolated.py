@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import plugins_build
 import pytest
-from plugins import BYTES, answer, descriptors, eventually, linux_only, load, program
+from concurrency import eventually
+from plugins import BYTES, answer, descriptors, linux_only, load, program
 from plugins_build import counters
 
 pytestmark = linux_only

@@ -24,11 +24,11 @@ def maps():
 
 def test_ten_thousand_times_loaded_and_shut_down(monkeypatch, tmp_path):
     """Descriptors, mappings, threads and temporary files stay as many as they were."""
+    library = plugins_build.faults()
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    library = plugins_build.faults()
 
     def cycle():
         with load(path=library, log_callback=False) as plugin:
@@ -120,9 +120,10 @@ def test_awaited_calls():
 def test_reloads():
     with load(log_callback=False) as plugin:
         plugin.reload()
+        gc.collect()
         before = descriptors(), maps()
         assert growth(plugin.reload, 1000) < 4 * MIB
-        assert descriptors() == before[0]
+        assert descriptors() <= before[0]
         assert maps() <= before[1] + 20
 
 

@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from plugins import both, eventually, linux_only, load, logged, program
+from concurrency import eventually
+from plugins import both, linux_only, load, logged, program
 
 pytestmark = linux_only
 

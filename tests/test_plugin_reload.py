@@ -7,7 +7,8 @@ import time
 import numpy as np
 import plugins_build
 import pytest
-from plugins import BYTES, SLEEP, answer, both, eventually, linux_only, load, logged
+from concurrency import eventually
+from plugins import BYTES, SLEEP, answer, both, linux_only, load, logged
 from plugins_build import counters
 
 pytestmark = linux_only

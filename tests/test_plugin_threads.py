@@ -1,33 +1,13 @@
 """Many threads in one plugin at once."""
 
-import threading
 import time
 
 import numpy as np
 import pytest
+from concurrency import together
 from plugins import BYTES, OF_SIZE, SLEEP, SPIN, answer, linux_only, load
 
 pytestmark = linux_only
-
-
-def together(works):
-    """Runs functions on threads of their own at once; what any of them raises."""
-    failures, start = [], threading.Barrier(len(works))
-
-    def run(work):
-        start.wait()
-        try:
-            work()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_everything_at_once():
@@ -46,7 +26,7 @@ def test_everything_at_once():
                 with pytest.raises(Exception, match="wanted failure"):
                     plugin.call(f"fail:{number + 1}", "{}")
 
-        together([lambda number=number: work(number) for number in range(8)])
+        together(*[lambda number=number: work(number) for number in range(8)])
         assert plugin.in_flight == 0
 
 
@@ -61,7 +41,7 @@ def test_errors_are_of_the_thread_that_called():
                     plugin.call_raw(6, np.uint32(code).tobytes() + b"text %d" % code)
                 assert (failure.value.error_code, failure.value.message) == (code, f"text {code}")
 
-        together([lambda code=code: work(code) for code in range(1, 9)])
+        together(*[lambda code=code: work(code) for code in range(1, 9)])
 
 
 def test_the_gil_is_free_during_calls():
@@ -74,14 +54,14 @@ def test_the_gil_is_free_during_calls():
             lambda: plugin.call_batch(SLEEP, [np.uint32(150_000)] * 2),
         ):
             start = time.monotonic()
-            together([call] * 4)
+            together(*[call] * 4)
             assert time.monotonic() - start < 1
 
 
 def test_two_threads_work_at_once():
     """How much more they do, benchmarks/plugin.py measures."""
     with load(log_callback=False) as plugin:
-        together([lambda: [plugin.call_raw(SPIN, np.uint32(200)) for _ in range(500)]] * 2)
+        together(*[lambda: [plugin.call_raw(SPIN, np.uint32(200)) for _ in range(500)]] * 2)
         assert answer(plugin, "running")["most"] == 2
 
 
@@ -96,7 +76,7 @@ def test_responses_are_freed_on_any_thread():
                 except IndexError:
                     break
 
-        together([work] * 4)
+        together(*[work] * 4)
 
 
 def test_loading_at_once():
@@ -106,7 +86,7 @@ def test_loading_at_once():
                 assert plugin.call("echo", str(number)) == str(number)
                 assert answer(plugin, "config")["data"] == {"faults": []}
 
-    together([lambda number=number: work(number) for number in range(6)])
+    together(*[lambda number=number: work(number) for number in range(6)])
 
 
 def test_a_shutdown_in_the_midst_of_calls():
@@ -123,6 +103,6 @@ def test_a_shutdown_in_the_midst_of_calls():
             except InvalidStateError as error:
                 refused.append(error)
 
-        together([work, work, work, plugin.shutdown])
+        together(*[work, work, work, plugin.shutdown])
         assert len(refused) == 3
         assert plugin.in_flight == 0

@@ -4,11 +4,11 @@ import gc
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
 import pytest
+from concurrency import together
 from pools import linux_only, new_pool
 
 from gmemx import BufferPool, PoolError
@@ -26,18 +26,6 @@ def pool():
         yield made
         stats = made.stats()
         assert (stats.used, stats.in_flight) == (0, 0)
-
-
-def together(*works):
-    """Runs functions on a thread each, started at once; raises what any of them raised."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        barrier.wait()
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as executor:
-        return [future.result() for future in [executor.submit(run, work) for work in works]]
 
 
 def acquire_and_drop(pool, mark, rng):

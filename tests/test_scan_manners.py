@@ -18,7 +18,8 @@ import numpy as np
 import pools
 import pytest
 import scans
-from scans import MIB, PAGE, PRIVATE, SHARED, Target, equal, eventually, linux_only, within
+from concurrency import eventually
+from scans import MIB, PAGE, PRIVATE, SHARED, Target, equal, linux_only, within
 
 from gmemx import errors, scan
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pools
 import pytest
-from scans import NOBODY, PAGE, Target, eventually, linux_only, root_only, within
+from concurrency import eventually
+from scans import NOBODY, PAGE, Target, linux_only, root_only, within
 
 from gmemx import errors, scan
 

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from scans import PAGE, TYPES, Target, equal, eventually, linux_only
+from concurrency import eventually
+from scans import PAGE, TYPES, Target, equal, linux_only
 
 from gmemx import errors, scan
 

@@ -2,30 +2,17 @@
 
 import functools
 import gc
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import oracles
 import pytest
+from concurrency import together
 
 import gmemx
 from gmemx import Tensor
 
 THREADS = 4
 ROUNDS = 250
-
-
-def together(*works):
-    """Runs functions on a thread each, started at once; raises what any of them raised."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        barrier.wait()
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result() for future in [pool.submit(run, work) for work in works]]
 
 
 class Owner(bytearray):

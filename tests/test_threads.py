@@ -8,12 +8,11 @@ address. A value from two rounds, or from another cell, does not check.
 import os
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import oracles
 import pytest
+from concurrency import together
 
 from gmemx import GMemContext
 
@@ -52,18 +51,6 @@ def rounds(where, values, generated):
     fresh = bits == generated.view(np.uint64)
     assert (valid | fresh).all(), "a value that nobody wrote"
     return np.where(fresh, -1, number.astype(np.int64))
-
-
-def together(*works):
-    """Runs functions on a thread each, started at once; raises what any of them raised."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        barrier.wait()
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result() for future in [pool.submit(run, work) for work in works]]
 
 
 def write_by_slice(context, start, where, values):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gmemx.cli import drawing
-from gmemx.cli.chapters.plugin_race import Entry
+from gmemx.cli.chapters.timing import Entry
 
 WIDTH, HEIGHT = 1280, 800
 # The set, and the two charts beside it.

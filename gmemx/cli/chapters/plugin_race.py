@@ -10,34 +10,15 @@ import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from gmemx.cli.chapters.timing import Entry
 from gmemx.cli.stage import Stage
 from gmemx.plugin import NativePlugin
 
 ECHO, ADD = "echo", 2
 TEXT = '{"message":"Hello","numbers":[1,2,3]}'
 TERMS = (40, 2)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One measured way.
-
-    Attributes
-    ----------
-    name : str
-        What was done.
-    seconds : float
-        For one call, the median of the rounds.
-    ours : bool
-        Whether it goes through gmemx.
-    """
-
-    name: str
-    seconds: float
-    ours: bool
 
 
 class _Buffer(ctypes.Structure):

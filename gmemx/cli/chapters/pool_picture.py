@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gmemx.cli import drawing
-from gmemx.cli.chapters.pool_race import Entry
 from gmemx.cli.chapters.pool_workers import Strip
+from gmemx.cli.chapters.timing import Entry
 
 WIDTH, HEIGHT = 1260, 760
 # The last field, and the sides of the small ones.

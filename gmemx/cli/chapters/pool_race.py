@@ -6,35 +6,16 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
 from gmemx import BufferPool
 from gmemx.cli.chapters.pool_receiver import Receiver
+from gmemx.cli.chapters.timing import Entry
 from gmemx.cli.stage import Stage
 
 LARGE, SMALL = 100_000_000, 4096
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One measured way.
-
-    Attributes
-    ----------
-    name : str
-        What was done.
-    seconds : float
-        The median of the rounds.
-    ours : bool
-        Whether it is the pool's.
-    """
-
-    name: str
-    seconds: float
-    ours: bool
 
 
 def hand_over(stage: Stage, pool: BufferPool) -> tuple[int, list[Entry]]:
