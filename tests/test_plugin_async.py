@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from concurrency import eventually
 from plugins import (
     BYTES,
     FAILURE,
@@ -17,7 +18,6 @@ from plugins import (
     both,
     calls,
     descriptors,
-    eventually,
     linux_only,
     load,
 )
