@@ -348,8 +348,7 @@ def json_calls(bench: Bench) -> None:
     def row(key: str, ours: str, other: str, mark: float | None = None) -> None:
         bench.rows.append(compare(key, title, rates, ours, other, mark=mark, unit="ns"))
 
-    # Mostly json.loads, the same on both sides: the mark is for what calls cost.
-    row("json_ctypes", "call", "ctypes")
+    row("json_ctypes", "call", "ctypes", 2.5)
     row("json_typed", "call_typed", "ctypes, a dict", 2.5)
     row("json_text", "call, as text", "ctypes, as text", 2.5)
     if it.cffi:
