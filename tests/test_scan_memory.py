@@ -12,6 +12,7 @@ import numpy as np
 import pools
 import pytest
 import scans
+from concurrency import eventually
 from scans import MIB, PAGE, SHARED, Image, Target, equal, linux_only, within
 
 from gmemx import scan
@@ -369,7 +370,7 @@ def test_values_that_change_while_they_are_scanned(target, process):
     scanner.initial_scan()
     for _ in range(3):
         before = process.read_value(counter, "uint64")
-        scans.eventually(lambda before=before: process.read_value(counter, "uint64") > before)
+        eventually(lambda before=before: process.read_value(counter, "uint64") > before)
         assert scanner.filter_increased() == 1
     assert scanner.addresses().tolist() == [counter]
     assert scanner.first()[0] < scanner.previous()[0] < scanner.values()[0]

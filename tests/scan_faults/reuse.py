@@ -83,6 +83,7 @@ def work(libc):
         os._exit(CANNOT_RUN)
     import numpy as np
     import scans
+    from concurrency import eventually
 
     from gmemx import errors, scan
 
@@ -95,7 +96,7 @@ def work(libc):
         scanner = process.scanner("int32", [(start, start + 4)])
         require(scanner.initial_scan(VALUE) == 1, "the value was not found")
         frozen = process.freeze(start, VALUE, "int32", interval=0.001)
-        scans.eventually(lambda frozen=frozen: frozen.writes > 0)
+        eventually(lambda frozen=frozen: frozen.writes > 0)
         old.kill()
         # The same pid, and the same value at the same address.
         new = target_with(pid)
@@ -109,7 +110,7 @@ def work(libc):
                 refused += 1
                 continue
             require(False, "the memory of another process was taken for the old one's")
-        scans.eventually(lambda frozen=frozen: not frozen.active)
+        eventually(lambda frozen=frozen: not frozen.active)
         require(new.state() not in "Tt", "another process was stopped")
         require(new.values(start, 1, "i4")[0] == VALUE + 1, "another process was written to")
         process.close()
