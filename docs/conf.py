@@ -19,6 +19,7 @@ html_theme = "furo"
 html_title = f"gmemx {release}"
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 exclude_patterns = ["files"]
 
 # Single backquotes of docstrings are code, as in the guides.
@@ -32,3 +33,14 @@ napoleon_use_ivar = True
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
+
+
+def _without_self(app, what, name, obj, options, signature, result):
+    """Compiled methods tell of `self`, which no caller gives."""
+    if what == "method" and signature:
+        signature = signature.replace("(self, ", "(", 1).replace("(self)", "()", 1)
+    return signature, result
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", _without_self)

@@ -17,7 +17,8 @@ for line in sys.stdin:
 def main() -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", GAME], text=True, stdin=pipe, stdout=pipe) as game:
-        assert game.stdin and game.stdout
+        assert game.stdin is not None
+        assert game.stdout is not None
         told, shown = game.stdin, game.stdout
 
         def hit(points: int) -> int:

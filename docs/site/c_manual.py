@@ -47,13 +47,15 @@ def _unfenced(text: str) -> str:
 
     def lines(found: re.Match[str]) -> str:
         inner = found[0][2:-2].strip().strip("-").strip()
-        return "\n".join("// " + line.strip().removeprefix("* ").strip("*") for line in inner.split("\n"))
+        return "\n".join(
+            "// " + line.strip().removeprefix("* ").strip("*") for line in inner.split("\n")
+        )
 
     return re.sub(r"^/\*.*?\*/$", lines, text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _code(lines: list[str]) -> str:
-    """A declaration without what is said to the preprocessor, an inline function without its body."""
+    """A declaration without the preprocessor's lines, an inline function without its body."""
     kept = [line for line in lines if not line.startswith("#") and line.strip() != ": int32_t"]
     text = "\n".join(kept)
     text = re.sub(r"(enum \w+)\s*\{", r"\1 {", text)
@@ -149,7 +151,8 @@ def manual(header: str) -> str:
     rules = re.sub(r"^//  ?", "", intro[1] if intro else "", flags=re.MULTILINE)
     parts = [
         "# The C manual",
-        "Everything that `gmemx.h` declares, by kind. `gmemx.get_include()` is its folder.\n\n" + rules,
+        "Everything that `gmemx.h` declares, by kind. `gmemx.get_include()` is its folder.\n\n"
+        + rules,
     ]
     for chapter in CHAPTERS:
         inside = [entry for entry in found if entry.chapter == chapter]
@@ -172,8 +175,8 @@ def plugin_manual(header: str) -> str:
     """
     parts = [
         "# The plugin header",
-        "What `gmemx_plugin.h` declares for authors of plugins. How they are used together is told in "
-        "[Writing plugins](../plugin-authoring.md).",
+        "What `gmemx_plugin.h` declares for authors of plugins. How they are used together is told "
+        "in [Writing plugins](../plugin-authoring.md).",
         *(shown(entry, "##") for entry in entries(header.partition(WRITTEN)[0])),
     ]
     return "\n\n".join(parts) + "\n"

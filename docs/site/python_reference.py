@@ -86,3 +86,33 @@ def page(package: Path, module: str) -> str:
         else:
             lines += [f".. autofunction:: {full}.{name}", ""]
     return "\n".join([*lines, "```", ""])
+
+
+def package_page(package: Path) -> str:
+    """The page of `gmemx` itself, which hands on what its modules have.
+
+    Parameters
+    ----------
+    package : Path
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    imported = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse((package / "__init__.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gmemx.")
+        for alias in node.names
+    ]
+    public = set(modules(package))
+    lines = ["# gmemx", "", "```{eval-rst}", ".. automodule:: gmemx", "   :no-index:", ""]
+    own = [name for module, name in imported if module == "gmemx._info"]
+    lines += [line for name in own for line in (f".. autofunction:: gmemx.{name}", "")]
+    lines += ["```", "", "What the modules have, and is in `gmemx` too:", "", "| | |", "|---|---|"]
+    for module, name in sorted(imported, key=lambda pair: pair[1].lower()):
+        short = module.removeprefix("gmemx.")
+        if short in public and not name.startswith("_"):
+            lines.append(f"| `gmemx.{name}` | [{module}]({short}.md) |")
+    return "\n".join([*lines, ""])

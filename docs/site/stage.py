@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import c_manual
-import command
+import command_line
 import cython_api
 import python_reference
 
@@ -96,7 +96,9 @@ def with_all_pages(index: str) -> str:
         if re.fullmatch(r"[a-z/-]+", name):
             index = index.replace(f"\n{name}\n", "\n")
     others = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in named | {"index"})
-    return index.replace(":caption: More\n\n", ":caption: More\n\n" + "".join(f"{n}\n" for n in others))
+    return index.replace(
+        ":caption: More\n\n", ":caption: More\n\n" + "".join(f"{n}\n" for n in others)
+    )
 
 
 def reference(target: Path) -> None:
@@ -111,11 +113,12 @@ def reference(target: Path) -> None:
     header = (ROOT / "include" / "gmemx_plugin.h").read_text(encoding="utf-8")
     write("c-plugin", c_manual.plugin_manual(header))
     write("cython", cython_api.page(PACKAGE))
-    write("command", command.page(build_parser()))
+    write("command", command_line.page(build_parser()))
     names = python_reference.modules(PACKAGE)
     for name in names:
         write(name, python_reference.page(PACKAGE, name))
-    pages = "\n".join([*names, "command", "cython", "c", "c-plugin"])
+    write("gmemx", python_reference.package_page(PACKAGE))
+    pages = "\n".join(["gmemx", *names, "command", "cython", "c", "c-plugin"])
     write("index", f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n")
 
 
@@ -131,7 +134,9 @@ def main(target: Path) -> None:
         (target / path.name).write_text(linked(text, DOCS, path.name, target), encoding="utf-8")
     for file, page in PAGES.items():
         if file.endswith(".md"):
-            text = linked((ROOT / file).read_text(encoding="utf-8"), (ROOT / file).parent, page, target)
+            text = linked(
+                (ROOT / file).read_text(encoding="utf-8"), (ROOT / file).parent, page, target
+            )
             (target / page).write_text(text, encoding="utf-8")
     reference(target)
 
