@@ -31,7 +31,7 @@ installed: cargo
 	$(MAKE) $(VENV)/.test
 
 test-python: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: cargo $(VENV)/.lint
 	cargo fmt --manifest-path rustlib/Cargo.toml --check
