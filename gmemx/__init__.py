@@ -21,6 +21,7 @@ Shared pools, buffers that processes pass to each other:
 
 import sys
 
+from gmemx._info import info
 from gmemx.array import VirtualArray
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
@@ -50,6 +51,7 @@ __all__ = [
     "full",
     "get_include",
     "get_library_dir",
+    "info",
     "integers",
     "library_path",
     "normal",
