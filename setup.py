@@ -129,8 +129,9 @@ def module(source):
         include_dirs=["include", "third_party"],
         libraries=["gmemx.dll" if WINDOWS else "gmemx"],
         runtime_library_dirs=RPATH,
-        # Said here because CFLAGS in the environment replaces Python's own -O3.
-        extra_compile_args=["/O2"] if WINDOWS else ["-O3", "-g0"],
+        # Said here because CFLAGS in the environment replaces Python's own -O3. Of a module only
+        # its PyInit_ is for others.
+        extra_compile_args=["/O2"] if WINDOWS else ["-O3", "-g0", "-fvisibility=hidden"],
         depends=["include/gmemx.h", "third_party/dlpack/dlpack.h"],
     )
 

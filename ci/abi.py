@@ -5,7 +5,8 @@
     ci/abi.py --record   a release: what is here now is what the next one is held to
 
 The record is tests/data/previous: the headers and .pxd files themselves, so that an extension can
-be compiled against them too. A raised GMEM_ABI_VERSION lifts the rules for gmemx.h.
+be compiled against them too. A raised GMEM_ABI_VERSION lifts the rules for
+gmemx.h.
 """
 
 import argparse
@@ -134,11 +135,15 @@ def cython_interface(text):
     return found
 
 
-def compare_in_order(where, what, before, now, advice):
+def compare_in_order(where, kind, cls, before, now):
     """The first place where a list is no longer what it was; longer it may be."""
     for place, (old, new) in enumerate(zip_longest(before, now[: len(before)]), 1):
         if old != new:
-            return [f"{where}: {what} {place} was `{old}` and is now `{new}`; {advice}"]
+            is_now = f"is now `{new}`" if new else "is gone"
+            return [
+                f"{where}: {kind} {place} of {cls} was `{old}` and {is_now}; nothing of a class "
+                "may go or move, and what is new goes to the end."
+            ]
     return []
 
 
@@ -155,9 +160,8 @@ def compare_cython(name, before, now, functions):
                 f"{name}: the base of {cls} was `{old['base']}` and is now `{new['base']}`; "
                 "it may not change."
             )
-        advice = "what is new goes to the end."
-        wrong += compare_in_order(name, f"field of {cls}", old["fields"], new["fields"], advice)
-        wrong += compare_in_order(name, f"method of {cls}", old["methods"], new["methods"], advice)
+        for kind in ("field", "method"):
+            wrong += compare_in_order(name, kind, cls, old[f"{kind}s"], new[f"{kind}s"])
     if functions:
         for function, old in before["functions"].items():
             new = now["functions"].get(function)
@@ -205,9 +209,8 @@ def compare(before, now):
     wrong = []
     for header in HEADERS:
         old, new = (read(c_interface, root / "include" / header) for root in (before, now))
-        if header == "gmemx.h":
-            if abi_version(old["enums"]) < abi_version(new["enums"]):
-                continue
+        if header == "gmemx.h" and abi_version(old["enums"]) < abi_version(new["enums"]):
+            continue
         wrong += compare_c(header, old, new)
     for path in sorted((before / "gmemx").glob("*.pxd")):
         # libgmemx.pxd says what gmemx.h says.

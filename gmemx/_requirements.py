@@ -63,10 +63,9 @@ def check_library() -> None:
             raise ImportError(
                 f"gmemx's library {path} cannot be read ({error.strerror}): {again}"
             ) from None
-        if length < (wanted := whole_length(header)):
+        if length < whole_length(header):
             raise ImportError(
-                f"gmemx's library {path} is cut off or damaged, with {length} bytes of {wanted}: "
-                f"{again}"
+                f"gmemx's library {path} is cut off or damaged ({length} bytes): {again}"
             )
     try:
         import gmemx.runtime  # noqa: F401 (the smallest module that loads it)
