@@ -22,6 +22,7 @@ Shared pools, buffers that processes pass to each other:
 import sys
 
 from gmemx.array import VirtualArray
+from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
@@ -33,6 +34,7 @@ FastGMemContext = GMemContext
 
 __all__ = [
     "DType",
+    "Delta",
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
