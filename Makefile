@@ -32,7 +32,7 @@ installed: cargo
 	$(MAKE) $(VENV)/.test
 
 test-python: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: cargo $(VENV)/.lint
 	ci/rustfmt.sh --check
