@@ -1,6 +1,7 @@
 # make tour   everything gmemx does, on real data     make test   every test
 # make lint   what CI checks besides                  make bench  the tables of benchmarks/
 # make dev    an editable install                     make clean  back to a fresh checkout
+# make wheels a wheel for each Python here, each tested (TESTS=smoke: only what builds on it)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ SOURCES := $(shell find rustlib/src gmemx include examples/plugins/mandelbrot -t
 	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' \)) \
 	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
 
-.PHONY: tour test test-rust installed test-python lint bench dev bindings clean cargo
+.PHONY: tour test test-rust installed test-python lint bench wheels dev bindings clean cargo
 
 tour: $(VENV)/.installed
 	$(BIN)/gmemx tour
@@ -48,6 +49,7 @@ lint: cargo $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	ci/bindings.sh --check
+	$(BIN)/python ci/abi.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/generative.py
@@ -57,6 +59,9 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/plugin.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
+
+wheels: cargo
+	$(PYTHON) ci/wheels.py --tests $(or $(TESTS),all)
 
 dev: cargo $(VENV)/.venv $(VENV)/.test
 	$(BIN)/pip install --quiet --editable '.[cli]'
