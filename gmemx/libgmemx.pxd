@@ -100,6 +100,12 @@ cdef extern from "gmemx.h" nogil:
     GMEM_REDUCTION_COUNT_NONZERO # = 4,
   ctypedef int32_t gmem_reduction;
 
+  # What a caller was compiled with.
+  cdef enum:
+    # Raised when a function's signature or meaning changes; additions keep it.
+    GMEM_ABI_VERSION # = 1,
+  ctypedef uint32_t gmem_abi;
+
   # Which distribution a [`Distribution`] is. The numbers are part of the C ABI and never
   # reused.
   cdef enum:
@@ -236,9 +242,6 @@ cdef extern from "gmemx.h" nogil:
   ctypedef struct gmem_freezer:
     pass
 
-  ctypedef struct How:
-    pass
-
   # A plugin as its callers share it.
   ctypedef struct gmem_plugin:
     pass
@@ -265,10 +268,6 @@ cdef extern from "gmemx.h" nogil:
 
   # The regions of a source at one moment.
   ctypedef struct gmem_regions:
-    pass
-
-  # How what a response points to is freed.
-  ctypedef struct Release:
     pass
 
   ctypedef struct gmem_scanner:
@@ -1900,6 +1899,12 @@ cdef extern from "gmemx.h" nogil:
 
   # The version of the C ABI. A caller compiled against another one must not go on.
   uint32_t gmem_abi_version();
+
+  # Whether a caller that was compiled with `gmem_abi_check(GMEM_ABI_VERSION)` may go on with
+  # this library.
+  #
+  # Errors: ABI_MISMATCH where the header was of another ABI than the library is.
+  gmem_status gmem_abi_check(uint32_t built_for);
 
   # The library's version, such as "0.1.0".
   #

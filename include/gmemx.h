@@ -146,6 +146,23 @@ typedef int32_t gmem_reduction;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What a caller was compiled with.
+enum gmem_abi
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Raised when a function's signature or meaning changes; additions keep it.
+  GMEM_ABI_VERSION = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_abi gmem_abi;
+#else
+typedef uint32_t gmem_abi;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Which distribution a [`Distribution`] is. The numbers are part of the C ABI and never
 // reused.
 enum gmem_distribution_kind
@@ -376,8 +393,6 @@ typedef struct gmem_found gmem_found;
 // Keeps any number of values of one source, by one thread.
 typedef struct gmem_freezer gmem_freezer;
 
-typedef struct How How;
-
 // A plugin as its callers share it.
 typedef struct gmem_plugin gmem_plugin;
 
@@ -398,9 +413,6 @@ typedef struct gmem_pool gmem_pool;
 
 // The regions of a source at one moment.
 typedef struct gmem_regions gmem_regions;
-
-// How what a response points to is freed.
-typedef struct Release Release;
 
 typedef struct gmem_scanner gmem_scanner;
 
@@ -2042,6 +2054,12 @@ bool gmem_survey_alive(const gmem_survey *survey);
 
 // The version of the C ABI. A caller compiled against another one must not go on.
 uint32_t gmem_abi_version(void);
+
+// Whether a caller that was compiled with `gmem_abi_check(GMEM_ABI_VERSION)` may go on with
+// this library.
+//
+// Errors: ABI_MISMATCH where the header was of another ABI than the library is.
+gmem_status gmem_abi_check(uint32_t built_for);
 
 // The library's version, such as "0.1.0".
 //
