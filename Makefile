@@ -59,7 +59,7 @@ bench: $(VENV)/.installed
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
 dev: cargo $(VENV)/.venv $(VENV)/.test
-	$(BIN)/pip install --quiet --editable '.[cli]'
+	$(BIN)/pip install --quiet --editable '.[cli,plot]'
 
 bindings: cargo
 	ci/bindings.sh
@@ -79,7 +79,7 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
-	$(BIN)/pip install --quiet '.[cli]'
+	$(BIN)/pip install --quiet '.[cli,plot]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv

@@ -21,6 +21,7 @@ Shared pools, buffers that processes pass to each other:
 
 import sys
 
+from gmemx._plot import plot
 from gmemx.array import VirtualArray
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
@@ -53,6 +54,7 @@ __all__ = [
     "integers",
     "library_path",
     "normal",
+    "plot",
     "set_cpu_path",
     "uniform",
     "zeros",
