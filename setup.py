@@ -96,6 +96,10 @@ class build_ext(_build_ext):  # noqa: N801
         for extension in self.extensions:
             extension.library_dirs.append(build_rust.artifact_dir)
         super().run()
+        if WINDOWS:
+            # What others link, too.
+            folder = os.path.dirname(self.get_ext_fullpath("gmemx.runtime"))
+            self.copy_file(os.path.join(build_rust.artifact_dir, "gmemx.dll.lib"), folder)
 
 
 class build_py(_build_py):  # noqa: N801

@@ -121,7 +121,18 @@ def sdist(python):
     source = WORK / "source"
     shutil.rmtree(source, ignore_errors=True)
     (WORK / "unpacked" / archive.name.removesuffix(".tar.gz")).rename(source)
+    missing = [name for name in known_to_git() if not (source / name).exists()]
+    if missing:
+        sys.exit(f"MANIFEST.in leaves out of the source distribution: {', '.join(missing)}.")
     return source
+
+
+def known_to_git():
+    """The files of a checkout, without those that are about the checkout itself; else none."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split("\0") if listed.returncode == 0 else []
+    return [name for name in names if name and not name.startswith((".git", ".pre-commit"))]
 
 
 def compilers(python, glibc):
