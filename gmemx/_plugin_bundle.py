@@ -540,14 +540,71 @@ class BundleLoader:
         return self.get_manifest(bundle_path).schemas
 
     def read_schema(self, bundle_path: BundlePath, schema_name: str) -> str:
-        """Give the text of a schema."""
+        """Give the text of a schema.
+
+        Parameters
+        ----------
+        bundle_path : path
+        schema_name : str
+            As the manifest has it.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.read_schema(path, "echo.json")
+        '{"type": "object"}'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.read_schema(schema_name)
 
     def extract_schema(
         self, bundle_path: BundlePath, schema_name: str, dest_dir: BundlePath
     ) -> Path:
-        """Write a schema to a folder, never outside of it."""
+        """Write a schema to a folder, never outside of it.
+
+        Parameters
+        ----------
+        bundle_path : path
+        schema_name : str
+            As the manifest has it.
+        dest_dir : path
+
+        Returns
+        -------
+        pathlib.Path
+            Where it is then.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> schema.unlink()
+        >>> os.path.basename(loader.extract_schema(path, "echo.json", folder.name))
+        'echo.json'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.extract_schema(schema_name, dest_dir)
 

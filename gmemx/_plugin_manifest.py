@@ -116,6 +116,12 @@ class SchemaInfo:
     format : str or None
         Such as ``"json-schema"`` or ``"c-header"``.
     description : str or None
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> plugin.SchemaInfo(path="schema/a.json", checksum=64 * "0").path
+    'schema/a.json'
     """
 
     path: str
@@ -252,6 +258,10 @@ class PlatformInfo:
     def get_library(self, variant: str) -> str:
         """Give the path of a variant's library.
 
+        Parameters
+        ----------
+        variant : str
+
         Returns
         -------
         str
@@ -274,6 +284,10 @@ class PlatformInfo:
 
     def get_checksum(self, variant: str) -> str:
         """Give the checksum of a variant's library.
+
+        Parameters
+        ----------
+        variant : str
 
         Returns
         -------
@@ -343,6 +357,10 @@ class PlatformInfo:
 
     def variant(self, name: str | None = None) -> VariantInfo:
         """Give a variant, by default the default one; never another than was asked for.
+
+        Parameters
+        ----------
+        name : str, optional
 
         Returns
         -------

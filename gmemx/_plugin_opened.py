@@ -342,10 +342,31 @@ class Bundle:
     def read_schema(self, schema_name: str) -> str:
         """Give the text of a schema, its checksum verified.
 
+        Parameters
+        ----------
+        schema_name : str
+            As the manifest has it.
+
         Raises
         ------
         BundleError
             Where there is no such schema, or it is no text.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.read_schema("echo.json")
+        '{"type": "object"}'
         """
         try:
             return self._schema(schema_name).decode("utf-8")

@@ -464,6 +464,11 @@ cdef class VirtualArray:
     def std(self, axis=None, dtype=None, out=None, ddof=0, threads=None):
         """The standard deviation of all elements: the square root of `var`.
 
+        Parameters
+        ----------
+        axis, out, ddof, threads : optional
+            As of `var`.
+
         Examples
         --------
         >>> import gmemx

@@ -52,10 +52,32 @@ def get_include() -> str:
 
 
 def get_pkgconfig_dir() -> str:
-    """The folder of ``gmemx.pc``, for ``PKG_CONFIG_PATH``."""
+    """The folder of ``gmemx.pc``, for ``PKG_CONFIG_PATH``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.isabs(gmemx.get_pkgconfig_dir())
+    True
+    """
     return str(_PACKAGE / "pkgconfig")
 
 
 def get_cmake_dir() -> str:
-    """The folder of ``gmemxConfig.cmake``, for ``-Dgmemx_DIR``."""
+    """The folder of ``gmemxConfig.cmake``, for ``-Dgmemx_DIR``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.isabs(gmemx.get_cmake_dir())
+    True
+    """
     return str(_PACKAGE / "cmake")

@@ -27,10 +27,14 @@ WITHOUT_EXAMPLE = {
     *("Tensor.to_torch", "open_core"),
     *("NativePluginLoader.load_by_name", "NativePluginLoader.load_by_name_with_config"),
     "BundleLoader.extract_library_to_temp",
+    # docs/plugin.md shows these together.
+    *("NativePlugin", "NativePlugin.set_log_level", "NativePlugin.flush_logs"),
+    *("NativePlugin.shutdown", "NativePlugin.close", "IsolatedPlugin.close"),
 }
-# What modules of gmemx use among themselves.
+# What modules of gmemx use among themselves, and what zarr calls.
 WITHIN = re.compile(
-    r"(Distribution|Uniform|Normal|Integers|Bernoulli|Choice|\w+Info)\.(of|each|check|is_whole|parameters)"
+    r"(Distribution|Uniform|Normal|Integers|Bernoulli|Choice)\.(check|is_whole|parameters)"
+    r"|\w+Info\.(of|each)|VirtualStore\.\w+"
 )
 # A docstring that sends the reader to another one need not say it again.
 ELSEWHERE = re.compile(r"(?:\b[Aa]s(?: of)?|\b[Ss]ee|same as|, with|^) `[\w.]+`", re.MULTILINE)
