@@ -86,7 +86,10 @@ def page(package: Path, module: str) -> str:
     for name in public_names(package, module):
         if name[0].isupper():
             lines += [f".. autoclass:: {full}.{name}", "   :members:"]
-            lines += [f"   :inherited-members: {', '.join(FOREIGN)}", ""]
+            # Classes for other libraries inherit what those tell of.
+            if module not in ("dask", "xarray", "zarr"):
+                lines += [f"   :inherited-members: {', '.join(FOREIGN)}"]
+            lines += [""]
         else:
             lines += [f".. autofunction:: {full}.{name}", ""]
     return "\n".join([*lines, "```", ""])
