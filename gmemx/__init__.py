@@ -21,12 +21,21 @@ Shared pools, buffers that processes pass to each other:
 
 import sys
 
+from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
+from gmemx._info import info
+from gmemx._plot import plot
 from gmemx.array import VirtualArray
 from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
-from gmemx.paths import get_include, get_library_dir, library_path
+from gmemx.paths import (
+    get_cmake_dir,
+    get_include,
+    get_library_dir,
+    get_pkgconfig_dir,
+    library_path,
+)
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
@@ -50,11 +59,15 @@ __all__ = [
     "empty",
     "from_dlpack",
     "full",
+    "get_cmake_dir",
     "get_include",
     "get_library_dir",
+    "get_pkgconfig_dir",
+    "info",
     "integers",
     "library_path",
     "normal",
+    "plot",
     "set_cpu_path",
     "uniform",
     "zeros",
