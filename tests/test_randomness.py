@@ -55,7 +55,7 @@ def weak(kind, n):
     if kind == "biased":
         return cells**1.05
     if kind == "echo":
-        return np.where(rng.random(n) < 0.02, np.roll(cells, 5), cells)
+        return np.where(rng.random(n) < 0.05, np.roll(cells, 5), cells)
     if kind == "far echo":
         return np.where(rng.random(n) < 0.05, np.roll(cells, 9000), cells)
     if kind == "linear":
