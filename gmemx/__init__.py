@@ -21,12 +21,21 @@ Shared pools, buffers that processes pass to each other:
 
 import sys
 
+from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
+from gmemx._info import info
 from gmemx._plot import plot
 from gmemx.array import VirtualArray
+from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
-from gmemx.paths import get_include, get_library_dir, library_path
+from gmemx.paths import (
+    get_cmake_dir,
+    get_include,
+    get_library_dir,
+    get_pkgconfig_dir,
+    library_path,
+)
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
@@ -34,6 +43,7 @@ FastGMemContext = GMemContext
 
 __all__ = [
     "DType",
+    "Delta",
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
@@ -49,8 +59,11 @@ __all__ = [
     "empty",
     "from_dlpack",
     "full",
+    "get_cmake_dir",
     "get_include",
     "get_library_dir",
+    "get_pkgconfig_dir",
+    "info",
     "integers",
     "library_path",
     "normal",
@@ -60,14 +73,17 @@ __all__ = [
     "zeros",
 ]
 
+# Modules that need an extra.
+EXTRAS = ("dask", "xarray", "zarr")
+
 if sys.platform == "linux":
     from gmemx.pool import BufferGuard, BufferPool
 
     __all__ += ["BufferGuard", "BufferPool"]
 
     def __getattr__(name: str) -> object:
-        """Import the scanner and plugins when they are first asked for."""
-        if name in ("plugin", "scan"):
+        """Import what is seldom needed when it is first asked for."""
+        if name in (*EXTRAS, "plugin", "scan"):
             from importlib import import_module
 
             return import_module(f"gmemx.{name}")
@@ -75,7 +91,11 @@ if sys.platform == "linux":
 else:
 
     def __getattr__(name: str) -> object:
-        """Say why a name is missing that other systems have."""
+        """Import what needs an extra; say why a name is missing that other systems have."""
+        if name in EXTRAS:
+            from importlib import import_module
+
+            return import_module(f"gmemx.{name}")
         text = f"module 'gmemx' has no attribute {name!r}"
         if name in ("BufferGuard", "BufferPool"):
             text += ": shared pools are for Linux"
@@ -84,3 +104,10 @@ else:
         if name == "plugin":
             text += ": plugins are for Linux"
         raise AttributeError(text)
+
+
+if "distributed" in sys.modules:
+    # A process of a Dask cluster is to know gmemx's objects however it came to import this.
+    from gmemx import _distributed
+
+    _distributed.register()

@@ -16,10 +16,10 @@ import sys
 from collections.abc import Sequence
 
 import gmemx
-from gmemx.cli import fetch, gen, tour
+from gmemx.cli import config, fetch, gen, info, tour
 from gmemx.cli.failures import FAILURES, sentence
 
-COMMANDS = {"tour": tour, "fetch": fetch, "gen": gen}
+COMMANDS = {"tour": tour, "fetch": fetch, "gen": gen, "info": info, "config": config}
 if sys.platform == "linux":
     from gmemx.cli import interactive, plugin, pool, scan
 

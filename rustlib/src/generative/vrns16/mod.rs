@@ -15,6 +15,7 @@ mod avx2;
 mod runs;
 mod tables;
 
+#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 
 /// 65536 - p is at most 183, which is what lets residues be folded cheaply.

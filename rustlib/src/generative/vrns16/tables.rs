@@ -288,6 +288,7 @@ impl Tables {
 
 /// A block's place in its tile.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "the SIMD path reads it"))]
 struct Place<'a> {
     block: usize,
     /// The residues of the tile's first block.
