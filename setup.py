@@ -20,8 +20,8 @@ WINDOWS, MACOS = sys.platform == "win32", sys.platform == "darwin"
 LIBRARY = "gmemx.dll" if WINDOWS else "libgmemx.dylib" if MACOS else "libgmemx.so"
 # Every module finds the library next to itself. (Windows looks there by itself.)
 RPATH = [] if WINDOWS else ["@loader_path"] if MACOS else ["$ORIGIN"]
-# The library has shared pools, the scanner and plugins on Linux only.
-ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan", "plugin", "_plugin")
+# The library has shared pools and the scanner on Linux only.
+ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
 MODULES = sorted(
     str(path)
     for path in pathlib.Path("gmemx").glob("*.pyx")
@@ -37,7 +37,7 @@ SAMPLE = [
         extra_compile_args=["-O3", "-g0", "-fvisibility=hidden"],
         depends=["include/gmemx_plugin.h"],
     )
-] * (sys.platform == "linux")
+] * (not WINDOWS)  # which would want a module's function in it
 
 
 def version():

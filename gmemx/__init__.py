@@ -19,8 +19,7 @@ Shared pools, buffers that processes pass to each other:
 9.0
 """
 
-import sys
-
+from gmemx._platform import ON_LINUX, only_on_linux
 from gmemx.array import VirtualArray
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
@@ -58,27 +57,26 @@ __all__ = [
     "zeros",
 ]
 
-if sys.platform == "linux":
+if ON_LINUX:
     from gmemx.pool import BufferGuard, BufferPool
 
     __all__ += ["BufferGuard", "BufferPool"]
 
-    def __getattr__(name: str) -> object:
-        """Import the scanner and plugins when they are first asked for."""
-        if name in ("plugin", "scan"):
-            from importlib import import_module
+_LINUX = {
+    "BufferGuard": "shared pools",
+    "BufferPool": "shared pools",
+    "cuda": "shared pools",
+    "pool": "shared pools",
+    "scan": "the scanner",
+}
 
-            return import_module(f"gmemx.{name}")
-        raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
-else:
 
-    def __getattr__(name: str) -> object:
-        """Say why a name is missing that other systems have."""
-        text = f"module 'gmemx' has no attribute {name!r}"
-        if name in ("BufferGuard", "BufferPool"):
-            text += ": shared pools are for Linux"
-        if name == "scan":
-            text += ": the scanner is for Linux"
-        if name == "plugin":
-            text += ": plugins are for Linux"
-        raise AttributeError(text)
+def __getattr__(name: str) -> object:
+    """Import the scanner and plugins when they are first asked for; say what is not here."""
+    if name in _LINUX:
+        only_on_linux(_LINUX[name])
+    if name in ("plugin", "scan"):
+        from importlib import import_module
+
+        return import_module(f"gmemx.{name}")
+    raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
