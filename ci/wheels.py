@@ -25,7 +25,10 @@ WHEELHOUSE = ROOT / "wheelhouse"
 OLDEST = (3, 10)
 MACHINE = platform.machine()
 # What every other extension needs: the tests that build against the wheel, or read its symbols.
-SMOKE = ["test_downstream.py", "test_cython.py", "test_c_abi.py", "test_generators.py"]
+SMOKE = [
+    *("test_downstream.py", "test_cython.py", "test_c_abi.py", "test_abi_record.py"),
+    *("test_requirements.py", "test_generators.py", "test_tensor_making.py", "test_pool_fork.py"),
+]
 
 
 def run(*command, **options):
