@@ -23,6 +23,7 @@ import sys
 
 from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
 from gmemx._info import info
+from gmemx._plot import plot
 from gmemx.array import VirtualArray
 from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
@@ -66,6 +67,7 @@ __all__ = [
     "integers",
     "library_path",
     "normal",
+    "plot",
     "set_cpu_path",
     "uniform",
     "zeros",

@@ -31,10 +31,9 @@ def doubled(tensor):
 
 def held(pool_name, n, value):
     """A pool's buffer with n numbers, which stays with the worker."""
-    with gmemx.BufferPool.open(pool_name) as pool:
-        guard = pool.acquire(n, "float64")
-        guard.numpy()[:] = value
-        return guard
+    guard = gmemx.BufferPool.open(pool_name).acquire(n, "float64")
+    guard.numpy()[:] = value
+    return guard
 
 
 def marked(guard, index, value):

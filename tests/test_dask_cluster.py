@@ -1,13 +1,12 @@
 """A real cluster: worker processes that are reached over TCP, and killed."""
 
 import os
-import pickle
 import signal
 import sys
 import time
+from uuid import uuid4
 
 import dask
-import dask.array as da
 import dask_tasks
 import numpy as np
 import pytest
@@ -48,7 +47,8 @@ def client(cluster):
 def workers(client):
     """The addresses of both workers."""
     client.wait_for_workers(2)
-    return list(client.scheduler_info()["workers"])
+    # Those that answer: the scheduler's list may name one that was just killed.
+    return list(client.run(dask_tasks.pid))
 
 
 def in_one_process(collection):
@@ -117,7 +117,6 @@ def test_two_clients_share_what_is_computed(cluster, client):
         assert again.name == first.name
         np.testing.assert_array_equal(second.compute(again, sync=True), array.numpy())
         futures = [c.compute(again.sum()) for c in (client, second)]
-        assert futures[0].key == futures[1].key
         assert futures[0].result() == futures[1].result() == in_one_process(again.sum())
 
 
@@ -164,9 +163,9 @@ def test_a_killed_worker_changes_nothing(client, workers):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is for POSIX")
 def test_a_worker_killed_while_it_folds(client, workers):
-    array = GMemContext(7).array(8 * 10**8, "int64", distribution=gmemx.integers(0, 1000))
+    array = GMemContext(7).array(3 * 10**8, "int64", distribution=gmemx.integers(0, 1000))
     array[:: 10**8] = -(2**40)
-    x = gmemx.dask.array(array, chunks=2 * 10**7)
+    x = gmemx.dask.array(array, chunks=10**7)
     total = killed_in_mid_computation(client, workers[1], x.sum())
     assert int(total) == array.sum()
 
@@ -186,8 +185,9 @@ def test_a_worker_without_gmemx_says_so(client, workers):
     x = gmemx.dask.array(written_array(), chunks=500)
     client.run(dask_tasks.without_gmemx, workers=workers[:1])
     try:
+        blocks = x.map_blocks(dask_tasks.moments, chunks=(1, 3))
         with pytest.raises(ModuleNotFoundError, match="gmemx"):
-            x.map_blocks(dask_tasks.moments, chunks=(1, 3)).compute(workers=workers[:1])
+            client.compute(blocks, workers=workers[:1]).result(timeout=60)
     finally:
         client.restart_workers(workers[:1], timeout=60)
 
@@ -226,8 +226,10 @@ def test_a_tensors_memory_is_a_frame_of_its_own():
 
 @pytest.fixture
 def pool():
-    with gmemx.BufferPool(f"gmemx-test-dask-{os.getpid()}", capacity=100) as pool:
-        yield pool
+    """A pool that goes with the last of its guards, which a cluster may hold for a while."""
+    pool = gmemx.BufferPool(f"gmemx-test-{uuid4().hex[:12]}", capacity=100)
+    yield pool
+    pool.unlink()
 
 
 @linux
@@ -277,7 +279,7 @@ def test_where_a_buffer_goes(pool, context, copied, bytes_sent):
     guard.numpy()[:] = 7
     guard.set_metadata(sequence=11, content_type="image/raw")
     header, frames = serialize(guard, context=context, on_error="raise")
-    assert (sum(memoryview(frame).nbytes for frame in frames) > guard.size) or not bytes_sent
+    assert (sum(memoryview(frame).nbytes for frame in frames) >= guard.size) == bytes_sent
     # A frame may arrive in parts, and read-only.
     arrived = deserialize(header, [bytes(frame) for frame in frames])
     assert (arrived.shape, arrived.dtype, arrived.sequence) == ((300, 400), guard.dtype, 11)
@@ -290,37 +292,29 @@ def test_where_a_buffer_goes(pool, context, copied, bytes_sent):
 
 @linux
 def test_a_buffer_whose_pool_is_gone_arrives_as_a_copy():
-    with gmemx.BufferPool(f"gmemx-test-gone-{os.getpid()}") as pool:
-        guard = pool.acquire(10, "float64")
+    context = {"sender": HERE, "recipient": HERE}
+    name = f"gmemx-test-{uuid4().hex[:12]}"
+    with gmemx.BufferPool(name) as pool, pool.acquire(10, "float64") as guard:
         guard.numpy()[:] = 3.0
         guard.seal()
-        context = {"sender": HERE, "recipient": HERE}
         header, frames = serialize(guard, context=context, on_error="raise")
-        frames = [bytes(frame) for frame in frames]
-        guard.close()
-    arrived = deserialize(header, frames)
-    assert arrived.numpy().tolist() == [3.0] * 10
-    assert arrived.sealed
-    # In parts, as distributed splits what is large.
-    half = memoryview(frames[-1])
-    sub = pickle.loads(frames[0]) if len(frames) > 1 else header["sub-header"]
-    again = _distributed.received(sub, [half[:37], half[37:]])
-    assert again.numpy().tolist() == [3.0] * 10
+        # As they arrive; and what is large may arrive in parts.
+        frames = [bytearray(frame) for frame in frames]
+    half = memoryview(frames[0])
+    arrived = [deserialize(header, frames)]
+    arrived.append(_distributed.received(header["sub-header"], [half[:37], half[37:]]))
+    for guard in arrived:
+        assert guard.numpy().tolist() == [3.0] * 10
+        assert guard.sealed
 
 
 @linux
 def test_a_buffer_of_a_pool_without_a_name_is_copied():
-    with gmemx.BufferPool.anonymous() as pool:
-        guard = pool.acquire(5, "uint8")
+    context = {"sender": HERE, "recipient": HERE}
+    with gmemx.BufferPool.anonymous() as pool, pool.acquire(5, "uint8") as guard:
         guard.numpy()[:] = range(5)
-        context = {"sender": HERE, "recipient": HERE}
-        arrived = deserialize(*serialize(guard, context=context, on_error="raise"))
+        header, frames = serialize(guard, context=context, on_error="raise")
+        arrived = deserialize(header, [bytearray(frame) for frame in frames])
         arrived.numpy()[0] = 99
         assert guard.numpy().tolist() == [0, 1, 2, 3, 4]
-
-
-def test_large_frames_of_dasks_own_arrays_are_no_concern(client):
-    """Plain Dask arrays beside ours, in one graph."""
-    array = written_array()
-    mixed = gmemx.dask.array(array, chunks=250) + da.ones((1000, 700), chunks=250)
-    np.testing.assert_array_equal(mixed.compute(), array.numpy() + 1)
+        del frames
