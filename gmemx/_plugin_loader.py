@@ -19,7 +19,15 @@ FOLDERS = (".", "./target/release", "./target/debug")
 
 
 class NativePluginLoader:
-    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know."""
+    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know.
+
+    Examples
+    --------
+    >>> from gmemx.plugin import NativePluginLoader, sample_library
+    >>> with NativePluginLoader.load(sample_library()) as loaded:
+    ...     loaded.call("echo", "[1]")
+    '[1]'
+    """
 
     @staticmethod
     def load(
@@ -43,7 +51,15 @@ class NativePluginLoader:
 
     @staticmethod
     def load_by_name(library_name: str, **options: Any) -> NativePlugin:
-        """Load ``lib<name>.so`` from this folder, from what cargo builds in it, or from PATH."""
+        """Load ``lib<name>.so`` from this folder, from what cargo builds in it, or from PATH.
+
+        Parameters
+        ----------
+        library_name : str
+            Without ``lib`` and ``.so``.
+        **options
+            As of `gmemx.plugin.load`.
+        """
         return plugins.load(found(library_name), None, **options)
 
     @staticmethod
