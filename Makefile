@@ -97,7 +97,7 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv
-	$(BIN)/pip install --quiet --group test --group peers
+	$(BIN)/pip install --quiet --group test --group peers --group readers
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.venv

@@ -297,8 +297,8 @@ def array(virtual: VirtualArray, chunks: Any = "auto") -> Array:
     >>> x = gmemx.dask.array(dice, chunks=2_000_000)
     >>> int(x.sum().compute()) == dice.sum()
     True
-    >>> (x == 6)[-4:].compute()
-    array([False, False, False, False])
+    >>> bool(((x == 6)[-4:].compute() == (dice[-4:].numpy() == 6)).all())
+    True
     """
     return Array(*taken(virtual), chunks)
 
@@ -341,8 +341,8 @@ def store(
     >>> x = gmemx.dask.array(virtual, chunks=(500, 500))
     >>> gmemx.dask.store(x[:10] * 100, virtual[:10])
     Delta(seed=42, generator='vrns16', written=10000, erased=0)
-    >>> virtual[3, 3], float(x[3, 3].compute())
-    (47.87034847070137, 0.4787034847070137)
+    >>> virtual[3, 3] == 100 * float(x[3, 3].compute())
+    True
     """
     blank, written = taken(virtual)
     if not isinstance(values, da.Array):

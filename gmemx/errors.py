@@ -7,7 +7,7 @@ Failures of shared pools are `PoolError` and RuntimeError besides, those of plug
 """
 
 import json
-from errno import EEXIST, ESRCH
+from errno import EAGAIN, EEXIST, ESRCH
 from typing import Any, TypeVar
 
 Failure = TypeVar("Failure", bound="GmemxError")
@@ -126,6 +126,10 @@ class CancelledError(GmemxError, RuntimeError):
 
 class ProcessGoneError(IoError, ProcessLookupError):
     """The process has ended, or there never was one."""
+
+
+class LockedError(IoError, BlockingIOError):
+    """Another has the file open for writing."""
 
 
 class UnknownCheckpointError(NotFoundError, KeyError):
@@ -501,6 +505,8 @@ def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
     kind = BY_STATUS.get(status, GmemxError)
     if kind is IoError and errno == ESRCH:
         kind = ProcessGoneError
+    elif kind is IoError and errno == EAGAIN:
+        kind = LockedError
     return _made(kind, status, text, errno)
 
 

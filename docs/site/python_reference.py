@@ -7,7 +7,8 @@ from pathlib import Path
 
 # In the order of the guides; modules that are not named here come behind.
 ORDER = (
-    *("gmemx", "generative", "array", "distributions", "tensor", "pool", "cuda", "scan", "plugin"),
+    *("gmemx", "generative", "array", "distributions", "delta", "dask", "zarr", "xarray"),
+    *("tensor", "pool", "cuda", "scan", "plugin"),
     *("errors", "runtime", "paths", "status"),
 )
 
