@@ -171,7 +171,7 @@ class Delta:
         """Sixteen bytes that are the same for equal deltas and, in practice, no others."""
         state = hashlib.blake2b(f"{self.seed} {self.generator}".encode(), digest_size=16)
         for array in self._columns():
-            state.update(memoryview(array))
+            state.update(array.tobytes())
         return state.digest()
 
     def __repr__(self) -> str:
