@@ -51,7 +51,7 @@ lint: cargo $(VENV)/.lint
 	$(BIN)/python ci/abi.py
 
 # The declared types of the installed package; elsewhere than here, where nothing is compiled.
-types: $(VENV)/.installed $(VENV)/.test $(VENV)/.lint
+types: $(VENV)/.installed $(VENV)/.lint $(VENV)/.test
 	$(BIN)/python ci/check_types.py
 
 docs: $(VENV)/.installed $(VENV)/.docs

@@ -94,6 +94,14 @@ class Array(da.Array):
         The same elements, without what is written.
     written : Delta
         What was written to the context when the array was made.
+
+    Examples
+    --------
+    >>> import gmemx, gmemx.dask
+    >>> virtual = gmemx.GMemContext(42).array((100, 100))
+    >>> x = gmemx.dask.array(virtual, chunks=50)
+    >>> type(x[:10, None]).__name__, x.numblocks
+    ('Array', (2, 2))
     """
 
     __slots__ = ()
@@ -174,6 +182,14 @@ class Array(da.Array):
         Returns
         -------
         dask.array.Array
+
+        Examples
+        --------
+        >>> import gmemx, gmemx.dask
+        >>> virtual = gmemx.GMemContext(42).array((100, 100))
+        >>> x = gmemx.dask.array(virtual, chunks=50)
+        >>> abs(float(x.sum().compute()) - virtual.sum()) < 1e-6
+        True
         """
         if dtype is not None or out is not None:
             return super().sum(axis, dtype, keepdims, split_every, out)
@@ -237,7 +253,25 @@ class Array(da.Array):
         split_every: Any = None,
         out: Any = None,
     ) -> Any:
-        """The standard deviation, float64: the square root of `var`."""
+        """The standard deviation, float64: the square root of `var`.
+
+        Parameters
+        ----------
+        axis, dtype, keepdims, ddof, split_every, out
+            As of `var`.
+
+        Returns
+        -------
+        dask.array.Array
+
+        Examples
+        --------
+        >>> import gmemx, gmemx.dask
+        >>> virtual = gmemx.GMemContext(42).array((100, 100))
+        >>> x = gmemx.dask.array(virtual, chunks=50)
+        >>> abs(float(x.std().compute()) - virtual.std()) < 1e-9
+        True
+        """
         if dtype is not None or out is not None:
             return super().std(axis, dtype, keepdims, ddof, split_every, out)
         how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}

@@ -54,6 +54,13 @@ class VirtualStore(Store):
     ----------
     virtual : VirtualArray
     chunks : tuple of int
+
+    Examples
+    --------
+    >>> import gmemx, gmemx.zarr
+    >>> virtual = gmemx.GMemContext(42).array((100, 100))
+    >>> gmemx.zarr.store(virtual, chunks=(50, 50)).supports_writes
+    False
     """
 
     supports_writes = False
