@@ -33,8 +33,8 @@ DESCRIPTIONS = {
     "gmemxConfig.cmake": "cmake",
     "gmemxConfigVersion.cmake": "cmake",
 }
-# The library has shared pools, the scanner and plugins on Linux only.
-ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan", "plugin", "_plugin")
+# The library has shared pools and the scanner on Linux only.
+ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
 MODULES = sorted(
     str(path)
     for path in pathlib.Path("gmemx").glob("*.pyx")
@@ -50,7 +50,7 @@ SAMPLE = [
         extra_compile_args=["-O3", "-g0", "-fvisibility=hidden"],
         depends=["include/gmemx_plugin.h"],
     )
-] * (sys.platform == "linux")
+] * (not WINDOWS)  # which would want a module's function in it
 
 
 def version():

@@ -220,6 +220,13 @@ cdef class VirtualArray:
     def transpose(self, *axes):
         """A view with its axes in another order; backwards without one.
 
+        Parameters
+        ----------
+        *axes : int
+            A permutation of the axes; also as one tuple.
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.GMemContext(42).array((2, 3, 4)).transpose(1, 0, 2).shape
         (3, 2, 4)
@@ -231,6 +238,11 @@ cdef class VirtualArray:
 
     def reshape(self, *shape):
         """A view of the same elements in C order with another shape; -1 for what is left.
+
+        Parameters
+        ----------
+        *shape : int
+            Also as one tuple; at most one is -1.
 
         Raises
         ------
@@ -339,6 +351,12 @@ cdef class VirtualArray:
     def tensor(self, threads=None):
         """All elements as a `gmemx.Tensor` with memory of its own, in C order.
 
+        Parameters
+        ----------
+        threads : int, optional
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.GMemContext(42).array((2, 3), "float32").tensor().shape
         (2, 3)
@@ -433,7 +451,20 @@ cdef class VirtualArray:
         return squares / freedom if freedom > 0 else math.nan
 
     def std(self, axis=None, dtype=None, out=None, ddof=0, threads=None):
-        """The standard deviation of all elements: the square root of `var`."""
+        """The standard deviation of all elements: the square root of `var`.
+
+        Parameters
+        ----------
+        axis, out, ddof, threads : optional
+            As of `var`.
+
+        Examples
+        --------
+        >>> import gmemx
+        >>> a = gmemx.GMemContext(42).array(1000, distribution=gmemx.normal(0, 2))
+        >>> abs(a.std() - 2) < 0.2
+        True
+        """
         variance = self.var(axis, dtype, out, ddof, threads)
         return math.sqrt(variance) if axis is None else np.sqrt(variance)
 
