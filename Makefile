@@ -1,6 +1,8 @@
 # make tour   everything gmemx does, on real data     make test   every test
 # make lint   what CI checks besides                  make bench  the tables of benchmarks/
+# make types  stubs and examples, by mypy             make docs   the site, in build/site/html
 # make dev    an editable install                     make clean  back to a fresh checkout
+# make wheels a wheel for each Python here, each tested (TESTS=smoke: only what builds on it)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +10,7 @@ SOURCES := $(shell find rustlib/src gmemx include examples/plugins/mandelbrot -t
 	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' \)) \
 	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
 
-.PHONY: tour test test-rust installed test-python lint bench dev bindings clean cargo
+.PHONY: tour test test-rust installed test-python lint types docs bench bench-record wheels dev bindings clean cargo
 
 tour: $(VENV)/.installed
 	$(BIN)/gmemx tour
@@ -31,13 +33,10 @@ installed: cargo
 	$(MAKE) $(VENV)/.test
 
 test-python: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: cargo $(VENV)/.lint
-	cargo fmt --manifest-path rustlib/Cargo.toml --check
-	cargo fmt --manifest-path rustlib/models/Cargo.toml --check
-	cargo fmt --manifest-path rustlib/plugin-kit/Cargo.toml --check
-	cargo fmt --manifest-path examples/plugins/calculator/Cargo.toml --check
+	ci/rustfmt.sh --check
 	cargo clippy --profile fast --locked --manifest-path rustlib/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --release --locked --manifest-path rustlib/models/Cargo.toml \
 		--target-dir rustlib/target/models --all-targets -- -D warnings
@@ -47,19 +46,34 @@ lint: cargo $(VENV)/.lint
 		--target-dir rustlib/target/plugins --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python ci/text.py
 	ci/bindings.sh --check
+	$(BIN)/python ci/abi.py
 
+# The declared types of the installed package; elsewhere than here, where nothing is compiled.
+types: $(VENV)/.installed $(VENV)/.lint
+	$(BIN)/python ci/check_types.py
+
+docs: $(VENV)/.installed $(VENV)/.docs
+	$(BIN)/python docs/site/stage.py build/site/source
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto \
+		build/site/source build/site/html
+	$(BIN)/python ci/offline.py build/site/html
+
+# All of them, then the rows that have become worse since `make bench-record`.
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/generative.py
-	$(BIN)/python benchmarks/virtual_array.py
-	$(BIN)/python benchmarks/tensor.py
-	$(BIN)/python benchmarks/pool.py
-	$(BIN)/python benchmarks/scan.py
-	$(BIN)/python benchmarks/plugin.py
+	$(BIN)/python benchmarks/compare.py
 	cargo bench --locked --manifest-path rustlib/Cargo.toml
 
+bench-record: $(VENV)/.installed
+	$(BIN)/python benchmarks/compare.py --record
+
+# The source distribution, and from it a wheel for each CPython here, in wheelhouse/.
+wheels: cargo
+	$(PYTHON) ci/wheels.py --tests $(or $(TESTS),all)
+
 dev: cargo $(VENV)/.venv $(VENV)/.test
-	$(BIN)/pip install --quiet --editable '.[cli]'
+	$(BIN)/pip install --quiet --editable '.[cli,plot]'
 
 bindings: cargo
 	ci/bindings.sh
@@ -79,7 +93,7 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
-	$(BIN)/pip install --quiet '.[cli]'
+	$(BIN)/pip install --quiet '.[cli,plot]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv
@@ -88,4 +102,8 @@ $(VENV)/.test: pyproject.toml $(VENV)/.venv
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.venv
 	$(BIN)/pip install --quiet --group lint
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.venv
+	$(BIN)/pip install --quiet --group docs
 	@touch $@

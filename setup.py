@@ -3,11 +3,18 @@
 Metadata lives in pyproject.toml; this file only holds what TOML cannot say.
 """
 
+import sys
+
+# pip asks pyproject.toml first; this is for who runs the file itself. Nothing here is written in
+# a way that Python 2.7 could not read, so that an old one comes as far as this line.
+if sys.version_info < (3, 10):
+    sys.exit("gmemx needs Python 3.10 or later, but this is %d.%d." % sys.version_info[:2])
+
 import os
 import pathlib
 import re
 import shutil
-import sys
+import sysconfig
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -20,6 +27,12 @@ WINDOWS, MACOS = sys.platform == "win32", sys.platform == "darwin"
 LIBRARY = "gmemx.dll" if WINDOWS else "libgmemx.dylib" if MACOS else "libgmemx.so"
 # Every module finds the library next to itself. (Windows looks there by itself.)
 RPATH = [] if WINDOWS else ["@loader_path"] if MACOS else ["$ORIGIN"]
+# What pkg-config and CMake read, and the folders of the package where they look.
+DESCRIPTIONS = {
+    "gmemx.pc": "pkgconfig",
+    "gmemxConfig.cmake": "cmake",
+    "gmemxConfigVersion.cmake": "cmake",
+}
 # The library has shared pools and the scanner on Linux only.
 ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
 MODULES = sorted(
@@ -55,6 +68,13 @@ class build_rust(_build_rust):  # noqa: N801 (the names setuptools looks for)
                 "gmemx is built with Rust, but cargo was not found: "
                 "install the toolchain from https://rustup.rs and try again."
             )
+        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+        # On Windows setuptools looks for Visual C++, and says itself where to get it.
+        if not WINDOWS and shutil.which(compiler) is None:
+            sys.exit(
+                "gmemx is built with a C compiler, but " + compiler + " was not found: install "
+                "gcc or clang, or set CC to the one that is there, and try again."
+            )
         super().run()
 
     def get_dylib_ext_path(self, ext, target_fname):
@@ -76,18 +96,34 @@ class build_ext(_build_ext):  # noqa: N801
         for extension in self.extensions:
             extension.library_dirs.append(build_rust.artifact_dir)
         super().run()
+        if WINDOWS:
+            # What others link, too.
+            folder = os.path.dirname(self.get_ext_fullpath("gmemx.runtime"))
+            self.copy_file(os.path.join(build_rust.artifact_dir, "gmemx.dll.lib"), folder)
 
 
 class build_py(_build_py):  # noqa: N801
-    """The package's files, and the C headers beside them for those who compile against them."""
+    """The package's files, and beside them the C headers, and what tells of these."""
 
     def run(self):
         super().run()
+        package = "gmemx" if self.editable_mode else os.path.join(self.build_lib, "gmemx")
+        # An editable install uses the checkout's own headers.
+        include = "../include" if self.editable_mode else "include"
         if not self.editable_mode:
-            folder = os.path.join(self.build_lib, "gmemx", "include")
-            self.mkpath(folder)
+            self.mkpath(os.path.join(package, "include"))
             for header in ("gmemx.h", "gmemx_plugin.h"):
-                self.copy_file(f"include/{header}", folder)
+                self.copy_file("include/" + header, os.path.join(package, "include"))
+        for name, folder in DESCRIPTIONS.items():
+            text = pathlib.Path("include", name + ".in").read_text(encoding="utf-8")
+            for word, value in (
+                ("@VERSION@", version()),
+                ("@LIBRARY@", LIBRARY),
+                ("@INCLUDE@", include),
+            ):
+                text = text.replace(word, value)
+            self.mkpath(os.path.join(package, folder))
+            pathlib.Path(package, folder, name).write_text(text, encoding="utf-8")
 
 
 def module(source):
@@ -97,8 +133,9 @@ def module(source):
         include_dirs=["include", "third_party"],
         libraries=["gmemx.dll" if WINDOWS else "gmemx"],
         runtime_library_dirs=RPATH,
-        # Said here because CFLAGS in the environment replaces Python's own -O3.
-        extra_compile_args=["/O2"] if WINDOWS else ["-O3", "-g0"],
+        # Said here because CFLAGS in the environment replaces Python's own -O3. Of a module only
+        # its PyInit_ is for others.
+        extra_compile_args=["/O2"] if WINDOWS else ["-O3", "-g0", "-fvisibility=hidden"],
         depends=["include/gmemx.h", "third_party/dlpack/dlpack.h"],
     )
 

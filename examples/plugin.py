@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gmemx
-from gmemx.plugin import LogLevel, NativePluginLoader, PluginConfig, PluginException
+from gmemx.plugin import (
+    LogLevel,
+    NativePlugin,
+    NativePluginLoader,
+    PluginConfig,
+    PluginException,
+)
 
 SOURCE = Path(__file__).parent / "plugins" / "echo" / "echo.c"
 
@@ -16,7 +22,7 @@ class Message:
     message: str
 
 
-def build(folder):
+def build(folder: str) -> Path:
     """The plugin of plugins/echo, from one file of C."""
     library = Path(folder, "libecho.so")
     include = f"-I{gmemx.get_include()}"
@@ -24,15 +30,15 @@ def build(folder):
     return library
 
 
-async def gathered(plugin):
+async def gathered(plugin: NativePlugin) -> int:
     """Many calls at once, without a thread of Python's for any of them."""
     requests = [json.dumps({"number": number}) for number in range(1000)]
     answers = await asyncio.gather(*(plugin.call_async("echo", text) for text in requests))
     return sum(json.loads(answer)["number"] for answer in answers)
 
 
-def main():
-    def log(level, target, message):
+def main() -> None:
+    def log(level: LogLevel, target: str, message: str) -> None:
         print(f"[{level.name}] {target}: {message}")
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,13 @@
 import multiprocessing
 import os
+from multiprocessing.connection import Connection
 
 import numpy as np
 
 from gmemx import BufferPool
 
 
-def invert(pool, pipe):
+def invert(pool: BufferPool, pipe: Connection) -> None:
     """What another process does: it changes every image that arrives, where it lies."""
     with pool:
         while (guard := pipe.recv()) is not None:
@@ -16,7 +17,7 @@ def invert(pool, pipe):
             pipe.send("done")
 
 
-def main():
+def main() -> None:
     processes = multiprocessing.get_context("spawn")
     with BufferPool(f"frames-{os.getpid()}", capacity=64) as pool:
         here, there = processes.Pipe()

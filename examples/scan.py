@@ -14,13 +14,16 @@ for line in sys.stdin:
 """
 
 
-def main():
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", GAME], text=True, **pipes) as game:
+def main() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", GAME], text=True, stdin=pipe, stdout=pipe) as game:
+        assert game.stdin is not None
+        assert game.stdout is not None
+        told, shown = game.stdin, game.stdout
 
-        def hit(points):
-            print(points, file=game.stdin, flush=True)
-            return int(game.stdout.readline())
+        def hit(points: int) -> int:
+            print(points, file=told, flush=True)
+            return int(shown.readline())
 
         hit(0)
         with scan.open_process(game.pid) as process:
@@ -41,7 +44,7 @@ def main():
                 time.sleep(0.1)
                 print(process.read_value(address, "int32"), "held still")
             print(hit(99), "let go")
-        game.stdin.close()
+        told.close()
 
 
 if __name__ == "__main__":

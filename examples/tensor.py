@@ -20,7 +20,7 @@ print(pixels.hex())
 small = t.astype("bfloat16")  # one of 16 dtypes; others are float8_e4m3fn and int4
 print(t.nbytes, small.nbytes, small.mean(), small.sum(axis=1).shape)
 
-buffers = []  # pickled beside the stream: nothing is copied
+buffers: list[pickle.PickleBuffer] = []  # pickled beside the stream: nothing is copied
 stream = pickle.dumps(t, protocol=5, buffer_callback=buffers.append)
 print(len(stream) < 1000, pickle.loads(stream, buffers=buffers).equal(t))
 

@@ -19,12 +19,24 @@ Shared pools, buffers that processes pass to each other:
 9.0
 """
 
+import sys
+
+from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
+from gmemx._info import info
 from gmemx._platform import ON_LINUX, only_on_linux
+from gmemx._plot import plot
 from gmemx.array import VirtualArray
+from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
-from gmemx.paths import get_include, get_library_dir, library_path
+from gmemx.paths import (
+    get_cmake_dir,
+    get_include,
+    get_library_dir,
+    get_pkgconfig_dir,
+    library_path,
+)
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
 
@@ -32,6 +44,7 @@ FastGMemContext = GMemContext
 
 __all__ = [
     "DType",
+    "Delta",
     "FastGMemContext",
     "GMemContext",
     "GmemxError",
@@ -47,15 +60,22 @@ __all__ = [
     "empty",
     "from_dlpack",
     "full",
+    "get_cmake_dir",
     "get_include",
     "get_library_dir",
+    "get_pkgconfig_dir",
+    "info",
     "integers",
     "library_path",
     "normal",
+    "plot",
     "set_cpu_path",
     "uniform",
     "zeros",
 ]
+
+# Modules that need an extra.
+EXTRAS = ("dask", "xarray", "zarr")
 
 if ON_LINUX:
     from gmemx.pool import BufferGuard, BufferPool
@@ -72,11 +92,18 @@ _LINUX = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the scanner and plugins when they are first asked for; say what is not here."""
+    """Import what is seldom needed when it is first asked for; say what is not here."""
     if name in _LINUX:
         only_on_linux(_LINUX[name])
-    if name in ("plugin", "scan"):
+    if name in (*EXTRAS, "plugin", "scan"):
         from importlib import import_module
 
         return import_module(f"gmemx.{name}")
     raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
+
+
+if "distributed" in sys.modules:
+    # A process of a Dask cluster is to know gmemx's objects however it came to import this.
+    from gmemx import _distributed
+
+    _distributed.register()

@@ -32,11 +32,13 @@ class _UnfitError(Exception):
 
 
 def encoded(request: object) -> str | bytes:
-    """A request as JSON."""
+    """A request as JSON; bytes, of which JSON has none, are such a text already."""
     kind = type(request)
     try:
         if kind is dict or kind is list:
             return encode(request)
+        if kind is bytes:
+            return request
         if hasattr(kind, "__struct_fields__"):
             import msgspec
 

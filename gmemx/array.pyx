@@ -740,7 +740,8 @@ def corners(VirtualArray array, edge):
             source.append(side[pick])
             start = sum([s.stop - s.start for s in side[:pick]])
             target.append(slice(start, start + side[pick].stop - side[pick].start))
-        made[tuple(target)] = array[tuple(source)].numpy(threads=1)
+        # The ellipsis leaves an array where there are no axes, too.
+        made[tuple(target)] = array[(*source, ...)].numpy(threads=1)
     return made
 
 

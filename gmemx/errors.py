@@ -8,7 +8,7 @@ Failures of shared pools are `PoolError` and RuntimeError besides, those of plug
 
 import json
 from errno import EEXIST, ESRCH
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Failure = TypeVar("Failure", bound="GmemxError")
 
@@ -128,6 +128,23 @@ class UnknownCheckpointError(NotFoundError, KeyError):
 
 class DivisionError(InvalidArgumentError, ZeroDivisionError):
     """Values in memory were to be divided by zero."""
+
+
+class MergeConflictError(InvalidArgumentError):
+    """Cells were changed on both sides.
+
+    Attributes
+    ----------
+    addresses : numpy.ndarray of uint64
+        Where; in ascending order.
+    """
+
+    def __init__(self, text: str, addresses: Any) -> None:
+        super().__init__(text, addresses)
+        self.addresses = addresses
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PoolError(GmemxError, RuntimeError):

@@ -1,7 +1,7 @@
 """Generative memory: a virtual array of 2**64 cells that is computed, not stored."""
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from gmemx cimport libgmemx
@@ -536,6 +536,90 @@ cdef class GMemContext:
         copy.ptr = forked
         return copy
 
+    def diff(self, other):
+        """What has to be applied to this context to get `other`: a small value that pickles.
+
+        Parameters
+        ----------
+        other : GMemContext
+            Of the same seed and generator; often this one's fork, or this one's later self.
+
+        Returns
+        -------
+        gmemx.Delta
+            All cells that differ, bit for bit: written in only one of both, or otherwise.
+
+        Raises
+        ------
+        ValueError
+            If seeds or generators differ.
+
+        Examples
+        --------
+        >>> before = GMemContext(42)
+        >>> after = before.fork()
+        >>> after[3] = 0.5
+        >>> delta = before.diff(after)
+        >>> delta
+        Delta(seed=42, generator='vrns16', written=1, erased=0)
+        >>> before.merge(delta)
+        1
+        >>> before[3]
+        0.5
+        """
+        from gmemx.delta import difference
+
+        return difference(self, other)
+
+    def merge(self, delta, on_conflict="raise"):
+        """Apply what `diff` gave, here or on another machine.
+
+        A cell is in conflict if it is neither as it was when the delta was made nor as the
+        delta would leave it.
+
+        Parameters
+        ----------
+        delta : gmemx.Delta
+        on_conflict : {'raise', 'theirs', 'ours'} or callable
+            ``'theirs'`` takes the delta's cells, ``'ours'`` keeps those that are here. A
+            callable is given the addresses in conflict, what is read here and what would be
+            read after the delta, and returns the values to write.
+
+        Returns
+        -------
+        int
+            How many cells were changed.
+
+        Raises
+        ------
+        gmemx.errors.MergeConflictError
+            A ValueError with ``.addresses``, where there is a conflict; nothing is changed.
+        ValueError
+            If seeds or generators differ; nothing is changed.
+
+        Notes
+        -----
+        All cells are looked at before the first is changed. Of two merges into one context the
+        second waits; plain writes of other threads do not: one to the same cell in the
+        meantime may be lost. A reader may see some cells changed and others not yet.
+
+        Examples
+        --------
+        >>> ours, theirs = GMemContext(42), GMemContext(42)
+        >>> ours[0:2], theirs[1:3] = 1.0, 2.0
+        >>> delta = GMemContext(42).diff(theirs)
+        >>> ours.merge(delta)
+        Traceback (most recent call last):
+        gmemx.errors.MergeConflictError: 1 of 2 cells was changed here as well, first at address 1
+        >>> ours.merge(delta, on_conflict=lambda addresses, ours, theirs: ours + theirs)
+        2
+        >>> ours[0:3]
+        array([1., 3., 2.])
+        """
+        from gmemx.delta import merge
+
+        return merge(self, delta, on_conflict)
+
     def __copy__(self):
         return self.fork()
 
@@ -613,12 +697,29 @@ cdef int erase_strided(GMemContext context, Run run) except -1:
     origin = np.uint64(run.start)
     offset = origin - addresses if back else addresses - origin
     hit = (offset % distance == 0) & (offset // distance < np.uint64(run.n))
-    cdef const uint64_t[::1] found = np.ascontiguousarray(addresses[hit])
+    _erase(context, np.ascontiguousarray(addresses[hit]))
+    return 0
+
+
+def _states(GMemContext context, const uint64_t[::1] addresses):
+    """What is read at some addresses, and whether each is written."""
+    cdef Py_ssize_t i, n = addresses.shape[0]
+    values, written = np.empty(n), np.empty(n, np.bool_)
+    cdef double[::1] read = values
+    cdef uint8_t[::1] flags = written.view(np.uint8)
+    with nogil:
+        for i in range(n):
+            flags[i] = libgmemx.gmem_context_is_written(context.ptr, addresses[i])
+            read[i] = libgmemx.gmem_fetch(context.ptr, addresses[i])
+    return values, written
+
+
+def _erase(GMemContext context, const uint64_t[::1] addresses):
+    """Give some cells their generated values back."""
     cdef Py_ssize_t i
     with nogil:
-        for i in range(found.shape[0]):
-            check(libgmemx.gmem_context_erase(context.ptr, found[i]))
-    return 0
+        for i in range(addresses.shape[0]):
+            check(libgmemx.gmem_context_erase(context.ptr, addresses[i]))
 
 
 def _restore(seed, generator, addresses, values):

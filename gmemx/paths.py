@@ -27,3 +27,13 @@ def get_include() -> str:
     installed = _PACKAGE / "include"
     # An editable install uses the checkout's own header.
     return str(installed if installed.is_dir() else _PACKAGE.parent / "include")
+
+
+def get_pkgconfig_dir() -> str:
+    """The folder of ``gmemx.pc``, for ``PKG_CONFIG_PATH``."""
+    return str(_PACKAGE / "pkgconfig")
+
+
+def get_cmake_dir() -> str:
+    """The folder of ``gmemxConfig.cmake``, for ``-Dgmemx_DIR``."""
+    return str(_PACKAGE / "cmake")

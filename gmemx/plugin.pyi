@@ -2,7 +2,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, NoReturn, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -80,12 +80,17 @@ def load(
 
 @final
 class PluginResponse:
+    # Calls give them.
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
-        self, *exception: type[BaseException] | BaseException | TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, buffer: memoryview, /) -> None: ...
@@ -104,6 +109,8 @@ class PluginResponse:
 
 @final
 class NativePlugin:
+    # load() makes them.
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     def call(self, tag: str, json: str | _Data) -> str: ...
     @overload
     def call_typed(self, tag: str, request: object, response_type: None = None) -> Any: ...
@@ -161,7 +168,10 @@ class NativePlugin:
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
-        self, *exception: type[BaseException] | BaseException | TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None: ...
     def reload(
         self,

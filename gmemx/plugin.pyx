@@ -366,7 +366,7 @@ cdef class NativePlugin:
         tag : str
         request : object
             A dataclass, a pydantic model, a msgspec struct, or what `json` takes; made of
-            each other, too.
+            each other, too. Bytes are a request that is JSON already, and are sent as they are.
         response_type : type, optional
             One of these, a TypedDict, or made of them, such as ``list[Point]``. Members that
             a dataclass has no field for are left out. Without it the result is what `json`
@@ -392,6 +392,8 @@ cdef class NativePlugin:
         >>> sample = plugin.load(plugin.sample_library())
         >>> sample.call_typed("echo", {"x": 1, "y": 2, "z": 3}, Point)
         Point(x=1, y=2)
+        >>> sample.call_typed("echo", b'{"x": 1}')
+        {'x': 1}
         """
         return TYPED_RESPONSE(self.call(tag, TYPED_REQUEST(request)), response_type)
 

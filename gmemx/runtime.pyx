@@ -1,18 +1,25 @@
 """The shared library about itself."""
 
+import os
+
 from gmemx cimport libgmemx
 from gmemx.status cimport check
 
-# Raised together with ABI_VERSION in rustlib/src/ffi/runtime.rs.
-EXPECTED_ABI = 1
+EXPECTED_ABI = libgmemx.GMEM_ABI_VERSION
 
 if libgmemx.gmem_abi_version() != EXPECTED_ABI:
     raise ImportError(
         f"this gmemx is built for ABI {EXPECTED_ABI} of its shared library, "
-        f"but the one found has ABI {libgmemx.gmem_abi_version()}"
+        f"but the one found has ABI {libgmemx.gmem_abi_version()}: install gmemx again, "
+        "with nothing of another version left in its folder"
     )
 
 __version__ = libgmemx.gmem_version().decode()
+
+
+cdef int require_abi(uint32_t built_for) except -1:
+    """What another extension calls first, with the GMEM_ABI_VERSION it was compiled with."""
+    return check(libgmemx.gmem_abi_check(built_for))
 
 
 def cpu_path():
@@ -22,6 +29,8 @@ def cpu_path():
 
 def set_cpu_path(str path):
     """Select the instruction set for the whole process, for tests and measurements.
+
+    The environment variable ``GMEMX_CPU_PATH`` does it when gmemx is imported.
 
     Parameters
     ----------
@@ -36,3 +45,15 @@ def set_cpu_path(str path):
     """
     name = path.encode()
     check(libgmemx.gmem_cpu_select(name))
+
+
+def _select_from_environment():
+    path = os.environ.get("GMEMX_CPU_PATH", "")
+    if path:
+        try:
+            set_cpu_path(path)
+        except (NotImplementedError, ValueError) as error:
+            raise ImportError(f"the environment variable GMEMX_CPU_PATH: {error}") from None
+
+
+_select_from_environment()

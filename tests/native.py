@@ -35,6 +35,7 @@ SIGNATURES = {
     "gmem_last_error": (c_char_p, []),
     "gmem_last_errno": (c_int32, []),
     "gmem_abi_version": (c_uint32, []),
+    "gmem_abi_check": (c_int, [c_uint32]),
     "gmem_version": (c_char_p, []),
     "gmem_cpu_path": (c_char_p, []),
     "gmem_cpu_select": (c_int, [c_char_p]),

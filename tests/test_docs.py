@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scan_cores import write_core
 
@@ -55,31 +57,47 @@ def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
 
 
-@pytest.fixture
-def readme_command(tmp_path):
-    """Runs the one shell block of README that has `line` in it, on a copy of examples/."""
-    shutil.copytree(
-        ROOT / "examples",
-        tmp_path / "examples",
-        ignore=shutil.ignore_patterns(
-            *("build", "target", "*.so", "walk.c", "energy.c", "frames.c", "watch.c", "calls.c"),
-            *("cells", "tensor", "pool", "scan", "plugin"),
-        ),
-    )
-    # `python` and `gmemx` are this environment's, whatever its folders are called.
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    for name, arguments in {"python": "", "gmemx": "-m gmemx"}.items():
-        script = commands / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        script.chmod(0o755)
+class Shell:
+    """Runs shell blocks of the guides in a folder with a copy of examples/."""
 
-    def run(line):
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copytree(
+            ROOT / "examples",
+            folder / "examples",
+            ignore=shutil.ignore_patterns(
+                *(
+                    "build",
+                    "target",
+                    "*.so",
+                    "walk.c",
+                    "energy.c",
+                    "frames.c",
+                    "watch.c",
+                    "calls.c",
+                ),
+                *("cells", "tensor", "pool", "scan", "plugin"),
+            ),
+        )
+        # `python` and `gmemx` are this environment's, whatever its folders are called.
+        commands = folder / "bin"
+        commands.mkdir()
+        for name, arguments in {"python": "", "gmemx": "-m gmemx"}.items():
+            script = commands / name
+            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            script.chmod(0o755)
+        self.environment = os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+
+    def __call__(self, line):
+        """What the one block prints that has `line` in it."""
         (block,) = (block for block in blocks(README + TENSOR + POOL + SCAN, "sh") if line in block)
+        return self.run(block, self.folder)
+
+    def run(self, block, folder):
         done = subprocess.run(
             ["sh", "-eu", "-c", block],
-            cwd=tmp_path,
-            env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+            cwd=folder,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -88,7 +106,36 @@ def readme_command(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    return run
+
+@pytest.fixture
+def readme_command(tmp_path):
+    return Shell(tmp_path)
+
+
+@dataclass
+class Built:
+    """The extensions of examples/cython, built once for all tests by README's commands."""
+
+    folder: Path
+    printed: str
+
+    def run(self, source):
+        """What a program prints beside them."""
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(source)],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def extensions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("extensions")
+    printed = Shell(folder)("build_ext")
+    return Built(folder / "examples" / "cython", printed)
 
 
 # ---- docstrings ---------------------------------------------------------------
@@ -153,25 +200,18 @@ def test_readme_import(readme_command):
 
 
 @needs_shell
-def test_readme_cimport(readme_command):
+def test_readme_cimport(extensions):
     context = gmemx.GMemContext(42)
     address = 0
     for _ in range(1_000_000):
         address += 1 + int(1000 * context[address])
-    assert readme_command("build_ext").split()[-1] == str(address)
+    assert extensions.printed.split()[-1] == str(address)
 
 
 @needs_shell
-def test_tensor_cimport(readme_command, tmp_path):
-    readme_command("build_ext")
+def test_tensor_cimport(extensions):
     source = "import gmemx, energy; print(energy.energy(gmemx.full((3, 4), 2.0)))"
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=tmp_path / "examples" / "cython",
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "48.0\n", done.stderr
+    assert extensions.run(source) == "48.0\n"
 
 
 @needs_shell
@@ -180,8 +220,7 @@ def test_tensor_c(readme_command):
 
 
 @needs_linux
-def test_pool_cimport(readme_command, tmp_path):
-    readme_command("build_ext")
+def test_pool_cimport(extensions):
     source = """
         import gmemx, frames
         with gmemx.BufferPool.anonymous() as pool:
@@ -189,20 +228,32 @@ def test_pool_cimport(readme_command, tmp_path):
                 print(guard.numpy()[-1], frames.total(guard), pool.stats().used)
             print(pool.stats().used)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        cwd=tmp_path / "examples" / "cython",
-        capture_output=True,
-        text=True,
-    )
     total = sum(i % 256 for i in range(1000))
-    assert done.stdout == f"{999 % 256} {total} 1\n0\n", done.stderr
+    assert extensions.run(source) == f"{999 % 256} {total} 1\n0\n"
 
 
 @needs_linux
 def test_pool_c(readme_command):
     expected = "1000000 bytes: written by one process, read by another\n"
     assert readme_command("examples/c/pool.c") == expected
+
+
+@needs_linux
+def test_the_tutorial_builds_and_runs(tmp_path):
+    """docs/cython.md from its text alone: each file is the block behind its name."""
+    text = (ROOT / "docs" / "cython.md").read_text(encoding="utf-8")
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    for name in ("pyproject.toml", "setup.py", "noise.pyx", "use.py"):
+        found = re.search(rf"^`{re.escape(name)}`.*?^```\w+\n(.*?)^```$", text, re.M | re.S)
+        (folder / name).write_text(found[1])
+    commands = next(block for block in blocks(text, "sh") if "use.py" in block)
+    lines = Shell(tmp_path).run(commands, folder).splitlines()[-5:]
+    context = gmemx.GMemContext(42)
+    assert int(lines[0]) == np.count_nonzero(context[:1_000_000] > 0.5)
+    cells = 100.0 * context[2**40 : 2**40 + 480 * 640].reshape(480, 640)
+    assert numbers(lines[1]) == pytest.approx(cells[::160].mean(axis=1).tolist())
+    assert lines[2:] == ["480", "0 in use", "a frame has rows and columns, not 0 by 5"]
 
 
 def example_lines(name, folder):
@@ -229,8 +280,7 @@ def test_pool_example(tmp_path):
 
 
 @needs_linux
-def test_scan_cimport(readme_command, tmp_path):
-    readme_command("build_ext")
+def test_scan_cimport(extensions):
     source = """
         import struct, watch
         from gmemx import scan
@@ -238,13 +288,7 @@ def test_scan_cimport(readme_command, tmp_path):
             print(watch.lowest(source, 0x1000, 10), watch.lowest(source, 0x1004, 10))
             print(watch.lowest(source, 0x1006, 10)[1])
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        cwd=tmp_path / "examples" / "cython",
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "(7, 10) (-9, 10)\n0\n", done.stderr
+    assert extensions.run(source) == "(7, 10) (-9, 10)\n0\n"
 
 
 @needs_linux
@@ -353,7 +397,7 @@ def test_readme_command_line(readme_command):
 def test_guide_examples(page):
     text = page.read_text(encoding="utf-8")
     examples = doctest.DocTestParser().get_doctest(text, {}, page.name, None, 0)
-    assert examples.examples
+    assert examples.examples or ">>>" not in text
     assert doctest.DocTestRunner().run(examples).failed == 0
 
 

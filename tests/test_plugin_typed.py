@@ -51,6 +51,13 @@ def test_dataclasses(isolate):
         assert plugin.call_typed("echo", shape)["parent"]["name"] == "b"
 
 
+@both
+def test_bytes_are_json_already(isolate):
+    with load(isolate=isolate) as plugin:
+        assert plugin.call_typed("echo", b'{"x": 3, "y": 0.25}', Point) == Point(3, 0.25)
+        assert plugin.call_typed("echo", b' ["\xc3\xa9"] ') == ["é"]
+
+
 def test_members_that_are_not_known_are_left_out(echo):
     assert echo({"x": 1, "y": 2, "z": 3}, Point) == Point(1, 2.0)
     assert type(echo({"x": 1, "y": 2}, Point).y) is float
@@ -121,7 +128,7 @@ def test_types_that_cannot_be_made_of_json(echo, wanted):
         echo([], wanted)
 
 
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), float("nan"), {"a": {(1, 2): 3}}])
+@pytest.mark.parametrize("value", [[b"bytes"], {1, 2}, object(), float("nan"), {"a": {(1, 2): 3}}])
 def test_requests_that_have_no_form_in_json(echo, value):
     from gmemx.plugin import SerializationError
 

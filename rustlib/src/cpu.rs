@@ -53,21 +53,37 @@ pub fn path() -> Path {
 
 /// Selects a path for the whole process: `"portable"`, `"avx2"` or `"auto"`.
 pub fn select(name: &str) -> Result<()> {
-    let chosen = match name {
-        "auto" => best(),
-        "portable" => Path::Portable,
-        "avx2" if best() == Path::Avx2 => Path::Avx2,
-        "avx2" => {
-            return Err(Error::Unsupported(
-                "CPU path 'avx2' was asked for, but this CPU has no AVX2".into(),
-            ));
-        }
-        _ => {
-            return Err(Error::InvalidArgument(format!(
-                "unknown CPU path {name:?}: expected 'auto', 'portable' or 'avx2'"
-            )));
-        }
-    };
-    CURRENT.store(chosen as u8, Ordering::Relaxed);
+    CURRENT.store(choose(name, best())? as u8, Ordering::Relaxed);
     Ok(())
+}
+
+/// What a name means on a CPU whose best path is `best`.
+fn choose(name: &str, best: Path) -> Result<Path> {
+    match name {
+        "auto" => Ok(best),
+        "portable" => Ok(Path::Portable),
+        "avx2" if best == Path::Avx2 => Ok(Path::Avx2),
+        "avx2" => Err(Error::Unsupported(
+            "CPU path 'avx2' was asked for, but this CPU has no AVX2: take 'auto'".into(),
+        )),
+        _ => Err(Error::InvalidArgument(format!(
+            "unknown CPU path {name:?}: expected 'auto', 'portable' or 'avx2'"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_the_cpu_lacks_is_refused() {
+        assert_eq!(choose("avx2", Path::Avx2).unwrap(), Path::Avx2);
+        assert_eq!(choose("auto", Path::Portable).unwrap(), Path::Portable);
+        assert_eq!(choose("portable", Path::Avx2).unwrap(), Path::Portable);
+        let Err(Error::Unsupported(text)) = choose("avx2", Path::Portable) else {
+            panic!("AVX2 was selected where there is none");
+        };
+        assert!(text.contains("this CPU has no AVX2"), "{text}");
+    }
 }

@@ -16,7 +16,10 @@ static void library(void) {
     const char *first = gmem_cpu_path();
     CHECK(strcmp(gmem_last_error(), "") == 0);
     CHECK(gmem_last_errno() == 0);
-    CHECK(gmem_abi_version() >= 1);
+    CHECK(gmem_abi_version() == GMEM_ABI_VERSION);
+    CHECK(gmem_abi_check(GMEM_ABI_VERSION) == GMEM_STATUS_OK);
+    FAILS(gmem_abi_check(GMEM_ABI_VERSION + 1), GMEM_STATUS_ABI_MISMATCH, "compile it again");
+    FAILS(gmem_abi_check(0), GMEM_STATUS_ABI_MISMATCH, "ABI 0");
     CHECK(strchr(gmem_version(), '.') != NULL);
 
     CHECK(gmem_cpu_select("portable") == GMEM_STATUS_OK);

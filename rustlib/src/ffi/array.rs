@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 
+use super::generative::{readable, writable};
 use super::guard::{OrNull, borrow, boxed, free, guard, input, out, output};
 use super::status::Status;
 use crate::error::{Error, Result};
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn gmem_array_read(
     }
     guard(|| {
         // SAFETY: the caller's.
-        let (context, array) = unsafe { (borrow(context, "context")?, self::array(array)?) };
+        let (context, array) = unsafe { (readable(context)?, self::array(array)?) };
         same_length(&array, n)?;
         let read = match array.dtype {
             DType::Bool => read::<Truth>,
@@ -144,9 +145,8 @@ pub unsafe extern "C" fn gmem_array_write(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, array, values) = unsafe {
-            (borrow(context, "context")?, self::array(array)?, input(values, n, "values")?)
-        };
+        let (context, array, values) =
+            unsafe { (writable(context)?, self::array(array)?, input(values, n, "values")?) };
         same_length(&array, n)?;
         context.write_array(&array, values)
     })
@@ -222,7 +222,7 @@ pub unsafe extern "C" fn gmem_array_folding_carry_on(
     guard(|| unsafe {
         let folding = folding.as_mut().or_null("folding")?;
         let out = out_left.as_mut().or_null("out_left")?;
-        folding.carry_on(borrow(context, "context")?, cells, threads);
+        folding.carry_on(readable(context)?, cells, threads);
         *out = u64::try_from(folding.left()).unwrap_or(u64::MAX);
         Ok(())
     })
@@ -344,7 +344,7 @@ pub unsafe extern "C" fn gmem_array_add_product(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, matrix) = unsafe { (borrow(context, "context")?, array(matrix)?) };
+        let (context, matrix) = unsafe { (readable(context)?, array(matrix)?) };
         let extent = |i: usize| matrix.dims.get(i).map_or(0, |dim| dim.extent);
         let length = |i: usize| usize::try_from(extent(i)).ok()?.checked_mul(width);
         let (Some(columns), Some(rows)) = (length(1), length(0)) else {

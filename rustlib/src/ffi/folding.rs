@@ -1,5 +1,6 @@
 //! Reductions of generated cells in C, a step at a time.
 
+use super::generative::readable;
 use super::guard::{OrNull, borrow, boxed, free, guard, out};
 use super::status::Status;
 use crate::error::Error;
@@ -51,7 +52,7 @@ pub unsafe extern "C" fn gmem_folding_carry_on(
     guard(|| unsafe {
         let folding = folding.as_mut().or_null("folding")?;
         let out = out_left.as_mut().or_null("out_left")?;
-        borrow(context, "context")?.carry_on(folding, cells, threads);
+        readable(context)?.carry_on(folding, cells, threads);
         *out = folding.left();
         Ok(())
     })

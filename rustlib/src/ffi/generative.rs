@@ -5,7 +5,32 @@ use std::ptr;
 
 use super::guard::{borrow, boxed, free, guard, guard_or, input, out, output, text};
 use super::status::Status;
+use crate::error::Result;
 use crate::generative::{Context, Generator, Snapshot};
+
+/// A context that is not closed.
+///
+/// # Safety
+/// `context` is NULL or live.
+#[inline]
+pub(super) unsafe fn readable<'a>(context: *const Context) -> Result<&'a Context> {
+    // SAFETY: the caller's.
+    let context = unsafe { borrow(context, "context")? };
+    context.check_readable()?;
+    Ok(context)
+}
+
+/// A context that is neither closed nor opened for reading only.
+///
+/// # Safety
+/// `context` is NULL or live.
+#[inline]
+pub(super) unsafe fn writable<'a>(context: *const Context) -> Result<&'a Context> {
+    // SAFETY: the caller's.
+    let context = unsafe { borrow(context, "context")? };
+    context.check_writable()?;
+    Ok(context)
+}
 
 /// Makes a context of the generator "vrns16": 2^64 cells, none of them stored.
 ///
@@ -25,7 +50,7 @@ pub extern "C" fn gmem_context_new(seed: u64) -> *mut Context {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_fetch(context: *const Context, address: u64) -> f64 {
     // SAFETY: the caller's.
-    guard_or(0.0, || Ok(unsafe { borrow(context, "context")? }.fetch(address)))
+    guard_or(0.0, || Ok(unsafe { readable(context)? }.fetch(address)))
 }
 
 /// Writes one cell. Nothing happens for a NULL context or where memory is
@@ -36,7 +61,7 @@ pub unsafe extern "C" fn gmem_fetch(context: *const Context, address: u64) -> f6
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_write(context: *mut Context, address: u64, value: f64) {
     // SAFETY: the caller's.
-    guard(|| unsafe { borrow(context, "context")? }.write(address, value));
+    guard(|| unsafe { writable(context)? }.write(address, value));
 }
 
 /// The number of written cells. 0 for a NULL context.
@@ -46,7 +71,7 @@ pub unsafe extern "C" fn gmem_write(context: *mut Context, address: u64, value: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_overlay_count(context: *const Context) -> usize {
     // SAFETY: the caller's.
-    guard_or(0, || Ok(unsafe { borrow(context, "context")? }.overlay_count()))
+    guard_or(0, || Ok(unsafe { readable(context)? }.overlay_count()))
 }
 
 /// Frees a context. NULL is nothing.
@@ -114,8 +139,7 @@ pub unsafe extern "C" fn gmem_context_fork(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, target) =
-            unsafe { (borrow(context, "context")?, out(out_context, "out_context")?) };
+        let (context, target) = unsafe { (readable(context)?, out(out_context, "out_context")?) };
         *target = boxed(context.fork()?)?;
         Ok(())
     })
@@ -162,7 +186,7 @@ pub unsafe extern "C" fn gmem_context_read(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, out) = unsafe { (borrow(context, "context")?, output(out, n, "out")?) };
+        let (context, out) = unsafe { (readable(context)?, output(out, n, "out")?) };
         context.read(start, out, threads);
         Ok(())
     })
@@ -187,7 +211,7 @@ pub unsafe extern "C" fn gmem_context_read_strided(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, out) = unsafe { (borrow(context, "context")?, output(out, n, "out")?) };
+        let (context, out) = unsafe { (readable(context)?, output(out, n, "out")?) };
         context.read_strided(start, step, out, threads);
         Ok(())
     })
@@ -212,7 +236,7 @@ pub unsafe extern "C" fn gmem_context_read_many(
     guard(|| {
         // SAFETY: the caller's.
         let (context, addresses, out) = unsafe {
-            (borrow(context, "context")?, input(addresses, n, "addresses")?, output(out, n, "out")?)
+            (readable(context)?, input(addresses, n, "addresses")?, output(out, n, "out")?)
         };
         context.read_many(addresses, out, threads);
         Ok(())
@@ -232,7 +256,7 @@ pub unsafe extern "C" fn gmem_context_write(
     value: f64,
 ) -> Status {
     // SAFETY: the caller's.
-    guard(|| unsafe { borrow(context, "context")? }.write(address, value))
+    guard(|| unsafe { writable(context)? }.write(address, value))
 }
 
 /// Writes `n` values to cells `step` apart from `start` on, wrapping past
@@ -253,8 +277,7 @@ pub unsafe extern "C" fn gmem_context_write_strided(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, values) =
-            unsafe { (borrow(context, "context")?, input(values, n, "values")?) };
+        let (context, values) = unsafe { (writable(context)?, input(values, n, "values")?) };
         context.write_strided(start, step, values)
     })
 }
@@ -275,7 +298,7 @@ pub unsafe extern "C" fn gmem_context_fill(
     value: f64,
 ) -> Status {
     // SAFETY: the caller's.
-    guard(|| unsafe { borrow(context, "context")? }.fill(start, step, n, value))
+    guard(|| unsafe { writable(context)? }.fill(start, step, n, value))
 }
 
 /// Writes `values[i]` at `addresses[i]` for `n` of them; where an address comes
@@ -297,11 +320,7 @@ pub unsafe extern "C" fn gmem_context_write_many(
     guard(|| {
         // SAFETY: the caller's.
         let (context, addresses, values) = unsafe {
-            (
-                borrow(context, "context")?,
-                input(addresses, n, "addresses")?,
-                input(values, n, "values")?,
-            )
+            (writable(context)?, input(addresses, n, "addresses")?, input(values, n, "values")?)
         };
         context.write_many(addresses, values, threads)
     })
@@ -314,7 +333,7 @@ pub unsafe extern "C" fn gmem_context_write_many(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_context_is_written(context: *const Context, address: u64) -> bool {
     // SAFETY: the caller's.
-    guard_or(false, || Ok(unsafe { borrow(context, "context")? }.is_written(address)))
+    guard_or(false, || Ok(unsafe { readable(context)? }.is_written(address)))
 }
 
 /// Gives a cell its generated value back.
@@ -327,7 +346,7 @@ pub unsafe extern "C" fn gmem_context_is_written(context: *const Context, addres
 pub unsafe extern "C" fn gmem_context_erase(context: *mut Context, address: u64) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        unsafe { borrow(context, "context")? }.erase(address);
+        unsafe { writable(context)? }.erase(address);
         Ok(())
     })
 }
@@ -347,7 +366,7 @@ pub unsafe extern "C" fn gmem_context_erase_range(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        unsafe { borrow(context, "context")? }.erase_range(start, n);
+        unsafe { writable(context)? }.erase_range(start, n);
         Ok(())
     })
 }
@@ -362,7 +381,7 @@ pub unsafe extern "C" fn gmem_context_erase_range(
 pub unsafe extern "C" fn gmem_context_clear(context: *mut Context) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        unsafe { borrow(context, "context")? }.clear();
+        unsafe { writable(context)? }.clear();
         Ok(())
     })
 }
@@ -381,8 +400,7 @@ pub unsafe extern "C" fn gmem_overlay_new(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's.
-        let (context, target) =
-            unsafe { (borrow(context, "context")?, out(out_overlay, "out_overlay")?) };
+        let (context, target) = unsafe { (readable(context)?, out(out_overlay, "out_overlay")?) };
         *target = boxed(context.snapshot()?)?;
         Ok(())
     })

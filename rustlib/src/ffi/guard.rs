@@ -161,6 +161,32 @@ pub unsafe fn text<'a>(pointer: *const std::ffi::c_char, name: &'static str) -> 
         .map_err(|_| Error::InvalidArgument(format!("{name} is not UTF-8")))
 }
 
+/// As [`text`], for a path, which on Unix need not be UTF-8.
+///
+/// # Safety
+/// As for `text`.
+pub unsafe fn path<'a>(
+    pointer: *const std::ffi::c_char,
+    name: &'static str,
+) -> Result<&'a std::path::Path> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+
+        if pointer.is_null() {
+            return Err(Error::NullArgument(name));
+        }
+        // SAFETY: not NULL, and the caller's.
+        let bytes = unsafe { std::ffi::CStr::from_ptr(pointer) }.to_bytes();
+        Ok(std::path::Path::new(std::ffi::OsStr::from_bytes(bytes)))
+    }
+    #[cfg(not(unix))]
+    {
+        // SAFETY: the caller's.
+        Ok(std::path::Path::new(unsafe { text(pointer, name)? }))
+    }
+}
+
 /// `Box::new` that reports refused memory instead of ending the process.
 pub fn boxed<T>(value: T) -> Result<*mut T> {
     const { assert!(size_of::<T>() > 0) };

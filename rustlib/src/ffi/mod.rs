@@ -5,6 +5,7 @@
 //! are the C manual: cbindgen puts them into `gmemx.h`.
 
 mod array;
+mod context_store;
 #[cfg(target_os = "linux")]
 mod cuda;
 mod folding;

@@ -8,13 +8,37 @@ use crate::cpu;
 use crate::error::Error;
 use crate::generative::vrns16;
 
-/// Raised when a function's signature or meaning changes; additions keep it.
-const ABI_VERSION: u32 = 1;
+/// What a caller was compiled with.
+#[repr(u32)]
+pub enum Abi {
+    /// Raised when a function's signature or meaning changes; additions keep it.
+    Version = 1,
+}
+
+const ABI_VERSION: u32 = Abi::Version as u32;
 
 /// The version of the C ABI. A caller compiled against another one must not go on.
 #[unsafe(no_mangle)]
 pub extern "C" fn gmem_abi_version() -> u32 {
     ABI_VERSION
+}
+
+/// Whether a caller that was compiled with `gmem_abi_check(GMEM_ABI_VERSION)` may go on with
+/// this library.
+///
+/// Errors: ABI_MISMATCH where the header was of another ABI than the library is.
+#[unsafe(no_mangle)]
+pub extern "C" fn gmem_abi_check(built_for: u32) -> Status {
+    guard(|| {
+        if built_for == ABI_VERSION {
+            return Ok(());
+        }
+        Err(Error::AbiMismatch(format!(
+            "this program was compiled with a gmemx.h of ABI {built_for}, but the library is of \
+             ABI {ABI_VERSION} (gmemx {}): compile it again with the header of this library",
+            env!("CARGO_PKG_VERSION")
+        )))
+    })
 }
 
 /// The library's version, such as "0.1.0".

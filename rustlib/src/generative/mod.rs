@@ -4,15 +4,19 @@
 mod array;
 mod array_fold;
 mod array_product;
+mod changes;
 mod distribution;
 mod normal;
 mod overlay;
 mod page;
 pub mod philox;
 pub mod reduce;
+pub mod store;
 pub mod vrns16;
 
+use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use array::{Array, Held, Truth};
 pub use array_fold::{ArrayFold, ArrayFolding};
@@ -20,6 +24,7 @@ pub use distribution::{Distribution, DistributionKind};
 use overlay::Overlay;
 pub use overlay::Snapshot;
 pub use reduce::Folding;
+use store::Store;
 use vrns16::fmix64;
 
 use crate::error::{Error, Result};
@@ -83,6 +88,16 @@ pub struct Context {
     seed: u64,
     generator: Generator,
     overlay: Overlay,
+    /// The file that the overlay is kept in.
+    store: Option<Box<Store>>,
+    state: AtomicU8,
+}
+
+/// What may still be done with a context.
+mod state {
+    pub const WRITABLE: u8 = 0;
+    pub const READ_ONLY: u8 = 1;
+    pub const CLOSED: u8 = 2;
 }
 
 /// Steps up to which a strided read makes the cells between and drops them:
@@ -91,9 +106,104 @@ const DENSE_STEP: u64 = 8;
 /// Cells or addresses a strided read keeps on the stack.
 const BUFFER: usize = 1024;
 
+#[cold]
+fn closed() -> Error {
+    Error::InvalidArgument("the context is closed".to_owned())
+}
+
 impl Context {
     pub fn new(seed: u64, generator: Generator) -> Context {
-        Context { seed, generator, overlay: Overlay::default() }
+        Context::with_overlay(seed, generator, Overlay::default())
+    }
+
+    fn with_overlay(seed: u64, generator: Generator, overlay: Overlay) -> Context {
+        let state = AtomicU8::new(state::WRITABLE);
+        Context { seed, generator, overlay, store: None, state }
+    }
+
+    fn with_store(seed: u64, generator: Generator, overlay: Overlay, store: Store) -> Context {
+        let state = if store.read_only() { state::READ_ONLY } else { state::WRITABLE };
+        let state = AtomicU8::new(state);
+        Context { seed, generator, overlay, store: Some(Box::new(store)), state }
+    }
+
+    /// Fails once it is closed.
+    #[inline]
+    pub fn check_readable(&self) -> Result<()> {
+        if self.state.load(Ordering::Relaxed) < state::CLOSED { Ok(()) } else { Err(closed()) }
+    }
+
+    /// Fails once it is closed, and where its file was opened for reading.
+    #[inline]
+    pub fn check_writable(&self) -> Result<()> {
+        match self.state.load(Ordering::Relaxed) {
+            state::WRITABLE => Ok(()),
+            state::READ_ONLY => Err(self.read_only()),
+            _ => Err(closed()),
+        }
+    }
+
+    #[cold]
+    fn read_only(&self) -> Error {
+        let path = self.store.as_ref().map(|store| store.path().display().to_string());
+        let what = format!("{} cannot be changed", path.unwrap_or_default());
+        let why = "it was opened for reading only";
+        Error::Io { what, source: io::Error::new(io::ErrorKind::PermissionDenied, why) }
+    }
+
+    /// The file that the overlay is kept in.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_deref()
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.store().is_some_and(Store::read_only)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == state::CLOSED
+    }
+
+    /// Whether something was written since the last flush, which only one with a file has.
+    pub fn has_changes(&self) -> bool {
+        self.overlay.has_changes()
+    }
+
+    /// Puts everything written until now into the file; nothing without one.
+    pub fn flush(&self) -> Result<()> {
+        self.check_readable()?;
+        self.store().map_or(Ok(()), |store| store.flush(&self.overlay))
+    }
+
+    /// Flushes and makes the file as small as it can be; returns the bytes that gave back.
+    pub fn compact(&self) -> Result<u64> {
+        self.check_writable()?;
+        self.store().map_or(Ok(0), |store| store.compact(&self.overlay))
+    }
+
+    /// Takes what a file that is only read has by now; whether that is something new.
+    pub fn refresh(&self) -> Result<bool> {
+        self.check_readable()?;
+        match self.store() {
+            Some(store) if store.read_only() => store.refresh(&self.overlay),
+            _ => Err(Error::InvalidArgument(
+                "only a context that reads a file of another can be refreshed".to_owned(),
+            )),
+        }
+    }
+
+    /// Flushes and gives the file up, after which nothing more can be done with it. Where the
+    /// flush fails, it stays open. Nothing the second time.
+    pub fn close(&self) -> Result<()> {
+        let before = self.state.swap(state::CLOSED, Ordering::AcqRel);
+        if before == state::CLOSED {
+            return Ok(());
+        }
+        let done = self.store().map_or(Ok(()), |store| store.close(&self.overlay));
+        if done.is_err() {
+            self.state.store(before, Ordering::Release);
+        }
+        done
     }
 
     pub fn seed(&self) -> u64 {
@@ -265,10 +375,10 @@ impl Context {
         self.overlay.clear();
     }
 
-    /// An independent context with the same seed, generator and overlay.
+    /// An independent context with the same seed, generator and overlay, and without a file.
     pub fn fork(&self) -> Result<Context> {
         let overlay = self.overlay.fork()?;
-        Ok(Context { seed: self.seed, generator: self.generator, overlay })
+        Ok(Context::with_overlay(self.seed, self.generator, overlay))
     }
 
     /// Everything written at one moment, sorted by address.

@@ -4,7 +4,8 @@
 //! their values follow packed, in order. So one written cell costs 40 bytes, a
 //! full page little more than its values, and finding a cell is one population
 //! count. The concurrent map's shard locks make every change of a page atomic;
-//! no operation holds two locks, except a snapshot, which holds them all.
+//! no operation holds two locks, except a snapshot, which holds them all. The
+//! notes of an overlay that is kept in a file are changed inside the lock of their shard.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::{DashMap, SharedValue};
 
+use super::changes::{Changes, Notes};
 use super::page::{PAGE, Page};
 use super::vrns16::fmix64;
 use crate::error::{Error, Result};
@@ -44,6 +46,8 @@ pub struct Overlay {
     cells: AtomicUsize,
     /// Made by the first write: a context that is only read stays tiny.
     map: OnceLock<Map>,
+    /// Which pages differ from the file, where the overlay is kept in one.
+    notes: Option<Box<Notes>>,
 }
 
 /// A consistent copy of everything written, sorted by address.
@@ -107,7 +111,11 @@ impl Overlay {
     fn change(&self, page: u64, change: impl FnOnce(&mut Page) -> Result<usize>) -> Result<()> {
         let map = self.map()?;
         let hash = hash(page);
-        let mut shard = map.shards()[map.determine_shard(hash as usize)].write();
+        let place = map.determine_shard(hash as usize);
+        let mut shard = map.shards()[place].write();
+        if let Some(notes) = &self.notes {
+            notes.add(place, page)?;
+        }
         let added = match shard.get_mut(hash, |entry| entry.0 == page) {
             Some(entry) => change(entry.1.get_mut())?,
             None => {
@@ -122,11 +130,23 @@ impl Overlay {
         Ok(())
     }
 
+    /// Notes a page that loses cells; called with the lock of its shard.
+    fn note_erased(&self, shard: usize, page: u64) {
+        // Erasing cannot be refused: without memory for the note, all is written again.
+        if let Some(notes) = &self.notes
+            && notes.add(shard, page).is_err()
+        {
+            notes.add_everything();
+        }
+    }
+
     /// Erases the cells `mask` of a page.
     fn erase_in(&self, map: &Map, page: u64, mask: u64) {
         let hash = hash(page);
-        let mut shard = map.shards()[map.determine_shard(hash as usize)].write();
+        let place = map.determine_shard(hash as usize);
+        let mut shard = map.shards()[place].write();
         let Some(entry) = shard.get_mut(hash, |entry| entry.0 == page) else { return };
+        self.note_erased(place, page);
         let erased = entry.1.get_mut().erase(mask);
         if entry.1.get().is_empty() {
             shard.remove_entry(hash, |entry| entry.0 == page);
@@ -221,6 +241,7 @@ impl Overlay {
                 .filter(|slot| (first + slot).wrapping_sub(start) < length)
                 .fold(0, |mask, slot| mask | 1 << slot);
             if inside != 0 {
+                self.note_erased(map.determine_shard(hash(*page) as usize), *page);
                 self.cells.fetch_sub(cells.erase(inside), Ordering::AcqRel);
             }
             !cells.is_empty()
@@ -231,6 +252,9 @@ impl Overlay {
         let Some(map) = self.written() else { return };
         for shard in map.shards() {
             let mut shard = shard.write();
+            if let Some(notes) = &self.notes {
+                notes.add_everything();
+            }
             let cells: usize = shard.drain().map(|entry| entry.1.get().len()).sum();
             shard.shrink_to(0, hash_of);
             self.cells.fetch_sub(cells, Ordering::AcqRel);
@@ -241,19 +265,70 @@ impl Overlay {
     pub fn fork(&self) -> Result<Overlay> {
         let copy = Overlay::default();
         let Some(map) = self.written() else { return Ok(copy) };
-        // Every lock at once makes it one moment; writers hold only one, so this ends.
-        let mut shards = Vec::new();
-        shards.try_reserve_exact(map.shards().len()).map_err(|_| no_memory())?;
-        shards.extend(map.shards().iter().map(|shard| shard.read()));
-        for shard in &shards {
-            // SAFETY: the guard outlives the iteration, and nothing changes the table.
-            for entry in unsafe { shard.iter() } {
-                // SAFETY: as above: a bucket of a table that the guard holds still.
-                let (page, cells) = unsafe { entry.as_ref() };
-                copy.change(*page, |fresh| fresh.copy_from(cells.get()))?;
-            }
-        }
+        at_one_moment(map, |moment| {
+            (moment.each)(&mut |page, cells| copy.change(page, |fresh| fresh.copy_from(cells)))
+        })?;
         Ok(copy)
+    }
+
+    /// Takes notes from now on of which pages differ from a file, that at first has all of them.
+    pub fn keep_notes(&mut self) -> Result<()> {
+        let shards = self.map()?.shards().len();
+        self.notes = Some(Box::new(Notes::new(shards)?));
+        Ok(())
+    }
+
+    /// Whether a file needs to be told of anything.
+    pub fn has_changes(&self) -> bool {
+        self.notes.as_ref().is_some_and(|notes| !notes.is_empty())
+    }
+
+    /// Takes the changes since this was last called, as of one moment. What is written from then
+    /// on belongs to the next changes.
+    pub fn take_changes(&self) -> Result<Changes> {
+        let (Some(notes), map) = (&self.notes, self.map()?) else { return Ok(Changes::default()) };
+        at_one_moment(map, |moment| {
+            let taken = notes.look();
+            let mut changes = Changes::default();
+            if taken.everything() {
+                changes.everything = true;
+                changes.reserve(moment.pages, self.len())?;
+                (moment.each)(&mut |page, cells| changes.push(page, Some(cells)))?;
+            } else {
+                changes.reserve(taken.pages(), 0)?;
+                for (shard, page) in taken.each() {
+                    changes.push(page, (moment.get)(shard, page))?;
+                }
+            }
+            changes.notes = taken.take();
+            Ok(changes)
+        })
+    }
+
+    /// Gives changes back that could not be told to the file.
+    pub fn give_back(&self, changes: Changes) {
+        if let Some(notes) = &self.notes {
+            notes.give_back(changes);
+        }
+    }
+
+    /// Puts in a page that a file had; for an overlay that nobody else has yet.
+    pub fn put(&self, page: u64, written: u64, cells: impl Iterator<Item = u64>) -> Result<()> {
+        self.change(page, |fresh| fresh.put(written, cells))
+    }
+
+    /// Becomes what `fresh` is, at one moment.
+    pub fn replace(&self, fresh: Overlay) -> Result<()> {
+        let (old, new) = (self.map()?, fresh.map()?);
+        let mut shards = Vec::new();
+        shards.try_reserve_exact(old.shards().len()).map_err(|_| no_memory())?;
+        shards.extend(old.shards().iter().map(|shard| shard.write()));
+        // Both maps are made alike, so a page has its shard at the same place.
+        for (old, new) in shards.iter_mut().zip(new.shards()) {
+            std::mem::swap(&mut **old, &mut *new.write());
+        }
+        self.cells.store(fresh.len(), Ordering::Release);
+        Ok(())
     }
 
     pub fn snapshot(&self) -> Result<Snapshot> {
@@ -278,6 +353,37 @@ impl Overlay {
         }
         Ok(snapshot)
     }
+}
+
+/// A map of which every shard is locked for reading, so that what is read of it is of one
+/// moment; writers hold only one lock, so locking all of them ends.
+struct Moment<'a> {
+    pages: usize,
+    /// Calls its argument with every page.
+    each: &'a dyn Fn(&mut dyn FnMut(u64, &Page) -> Result<()>) -> Result<()>,
+    /// The page of that number in that shard.
+    get: &'a dyn Fn(usize, u64) -> Option<&'a Page>,
+}
+
+fn at_one_moment<R>(map: &Map, work: impl FnOnce(Moment) -> Result<R>) -> Result<R> {
+    let mut shards = Vec::new();
+    shards.try_reserve_exact(map.shards().len()).map_err(|_| no_memory())?;
+    shards.extend(map.shards().iter().map(|shard| shard.read()));
+    work(Moment {
+        pages: shards.iter().map(|shard| shard.len()).sum(),
+        each: &|visit| {
+            for shard in &shards {
+                // SAFETY: the guard outlives the iteration, and nothing changes the table.
+                for entry in unsafe { shard.iter() } {
+                    // SAFETY: as above: a bucket of a table that the guard holds still.
+                    let (page, cells) = unsafe { entry.as_ref() };
+                    visit(*page, cells.get())?;
+                }
+            }
+            Ok(())
+        },
+        get: &|shard, page| shards[shard].get(hash(page), |e| e.0 == page).map(|e| e.1.get()),
+    })
 }
 
 #[inline]

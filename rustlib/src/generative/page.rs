@@ -102,6 +102,23 @@ impl Page {
         Ok(other.len())
     }
 
+    /// Takes what a file had of this page, which is empty until then; returns how many cells
+    /// that are.
+    pub fn put(&mut self, written: u64, cells: impl Iterator<Item = u64>) -> Result<usize> {
+        if !self.is_empty() {
+            return Ok(0);
+        }
+        self.reserve(written.count_ones() as usize)?;
+        self.cells.extend(cells);
+        self.written = written;
+        Ok(self.len())
+    }
+
+    /// Which cells are written, and their bits, in order.
+    pub fn parts(&self) -> (u64, &[u64]) {
+        (self.written, &self.cells)
+    }
+
     /// (slot, value) of the written cells, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, f64)> + '_ {
         let mut bits = self.written;

@@ -1,0 +1,1 @@
+# Makes gmemx a package that other extensions can cimport from.
