@@ -51,7 +51,7 @@ lint: cargo $(VENV)/.lint
 	$(BIN)/python ci/abi.py
 
 # The declared types of the installed package; elsewhere than here, where nothing is compiled.
-types: $(VENV)/.installed $(VENV)/.lint
+types: $(VENV)/.installed $(VENV)/.lint $(VENV)/.test
 	$(BIN)/python ci/check_types.py
 
 docs: $(VENV)/.installed $(VENV)/.docs
@@ -97,7 +97,7 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv
-	$(BIN)/pip install --quiet --group test --group peers
+	$(BIN)/pip install --quiet --group test --group peers --group readers
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.venv

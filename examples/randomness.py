@@ -79,7 +79,7 @@ def chi_square(counts: np.ndarray, expected: np.ndarray | float) -> tuple[float,
 def monobit(cells: np.ndarray) -> Result:
     """As many ones as zeros among the upper 32 bits."""
     bits = cells.size * 32
-    ones = int(np.bitwise_count(words(cells)).sum(dtype=np.int64))
+    ones = int(np.unpackbits(words(cells).view(np.uint8)).sum(dtype=np.int64))
     z = (2 * ones - bits) / math.sqrt(bits)
     return Result("monobit", f"{bits:,} bits", f"z = {z:.2f}", math.erfc(abs(z) / math.sqrt(2)))
 

@@ -74,14 +74,13 @@ __all__ = [
     "zeros",
 ]
 
-# Modules that need an extra.
-EXTRAS = ("dask", "xarray", "zarr")
-
 if ON_LINUX:
     from gmemx.pool import BufferGuard, BufferPool
 
     __all__ += ["BufferGuard", "BufferPool"]
 
+# Imported when they are first asked for; the first three need extras.
+_LATER = ("dask", "xarray", "zarr", "plugin", "scan")
 _LINUX = {
     "BufferGuard": "shared pools",
     "BufferPool": "shared pools",
@@ -92,10 +91,10 @@ _LINUX = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what is seldom needed when it is first asked for; say what is not here."""
+    """Import what is seldom needed; say what is not here."""
     if name in _LINUX:
         only_on_linux(_LINUX[name])
-    if name in (*EXTRAS, "plugin", "scan"):
+    if name in _LATER:
         from importlib import import_module
 
         return import_module(f"gmemx.{name}")

@@ -22,7 +22,15 @@ FILE = {"darwin": "lib{}.dylib", "win32": "{}.dll"}.get(sys.platform, "lib{}.so"
 
 
 class NativePluginLoader:
-    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know."""
+    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know.
+
+    Examples
+    --------
+    >>> from gmemx.plugin import NativePluginLoader, sample_library
+    >>> with NativePluginLoader.load(sample_library()) as loaded:
+    ...     loaded.call("echo", "[1]")
+    '[1]'
+    """
 
     @staticmethod
     def load(
@@ -49,6 +57,13 @@ class NativePluginLoader:
         """Load ``lib<name>.so`` from this folder, from what cargo builds in it, or from PATH.
 
         On macOS it is ``lib<name>.dylib``, on Windows ``<name>.dll``.
+
+        Parameters
+        ----------
+        library_name : str
+            Without ``lib`` and ``.so``.
+        **options
+            As of `gmemx.plugin.load`.
         """
         return plugins.load(found(library_name), None, **options)
 

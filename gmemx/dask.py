@@ -93,6 +93,14 @@ class Array(da.Array):
         The same elements, without what is written.
     written : Delta
         What was written to the context when the array was made.
+
+    Examples
+    --------
+    >>> import gmemx, gmemx.dask
+    >>> virtual = gmemx.GMemContext(42).array((100, 100))
+    >>> x = gmemx.dask.array(virtual, chunks=50)
+    >>> type(x[:10, None]).__name__, x.numblocks
+    ('Array', (2, 2))
     """
 
     __slots__ = ()
@@ -166,6 +174,14 @@ class Array(da.Array):
         Returns
         -------
         dask.array.Array
+
+        Examples
+        --------
+        >>> import gmemx, gmemx.dask
+        >>> virtual = gmemx.GMemContext(42).array((100, 100))
+        >>> x = gmemx.dask.array(virtual, chunks=50)
+        >>> abs(float(x.sum().compute()) - virtual.sum()) < 1e-6
+        True
         """
         how |= {"axis": axis, "keepdims": keepdims}
         return self._folded("sum", blocks.sums(self.dtype), worker("sum_of"), np.sum, np.sum, how)
@@ -200,7 +216,25 @@ class Array(da.Array):
     def std(
         self, axis: Any = None, ddof: float = 0, keepdims: bool = False, **how: Any
     ) -> da.Array:
-        """The standard deviation, float64: the square root of `var`."""
+        """The standard deviation, float64: the square root of `var`.
+
+        Parameters
+        ----------
+        axis, ddof, keepdims, split_every
+            As of `var`.
+
+        Returns
+        -------
+        dask.array.Array
+
+        Examples
+        --------
+        >>> import gmemx, gmemx.dask
+        >>> virtual = gmemx.GMemContext(42).array((100, 100))
+        >>> x = gmemx.dask.array(virtual, chunks=50)
+        >>> abs(float(x.std().compute()) - virtual.std()) < 1e-9
+        True
+        """
         how |= {"axis": axis, "keepdims": keepdims}
         final = partial(worker("std_from"), ddof=ddof)
         return self._folded(
@@ -263,8 +297,8 @@ def array(virtual: VirtualArray, chunks: Any = "auto") -> Array:
     >>> x = gmemx.dask.array(dice, chunks=2_000_000)
     >>> int(x.sum().compute()) == dice.sum()
     True
-    >>> (x == 6)[-4:].compute()
-    array([False, False, False, False])
+    >>> bool(((x == 6)[-4:].compute() == (dice[-4:].numpy() == 6)).all())
+    True
     """
     return Array(*taken(virtual), chunks)
 
@@ -307,8 +341,8 @@ def store(
     >>> x = gmemx.dask.array(virtual, chunks=(500, 500))
     >>> gmemx.dask.store(x[:10] * 100, virtual[:10])
     Delta(seed=42, generator='vrns16', written=10000, erased=0)
-    >>> virtual[3, 3], float(x[3, 3].compute())
-    (47.87034847070137, 0.4787034847070137)
+    >>> virtual[3, 3] == 100 * float(x[3, 3].compute())
+    True
     """
     blank, written = taken(virtual)
     if not isinstance(values, da.Array):

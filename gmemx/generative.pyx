@@ -1,8 +1,9 @@
 """Generative memory: a virtual array of 2**64 cells that is computed, not stored."""
 
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_WriteUnraisable
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
+from libcpp cimport bool as c_bool
 
 from gmemx cimport libgmemx
 from gmemx._buffers cimport (
@@ -12,6 +13,8 @@ from gmemx._slices cimport Run, run_of
 from gmemx.status cimport check
 
 import operator
+import os
+import warnings
 
 import numpy as np
 
@@ -116,8 +119,107 @@ cdef class GMemContext:
         cdef bytes name = (<str> generator).encode("utf-8", "replace").replace(b"\0", b"?")
         check(libgmemx.gmem_context_new_with_generator(number, name, &self.ptr))
 
+    @classmethod
+    def open(
+        cls, path, seed=None, generator=None, *, read_only=False, create=True, autoflush=None
+    ):
+        """A context whose written cells are kept in a file.
+
+        Everything that was written until the last `flush` is there again. Reading is from
+        memory: the file is read once, now.
+
+        Parameters
+        ----------
+        path : path-like
+        seed : int, optional
+            By default the file's. A file that is made needs one.
+        generator : {'vrns16', 'philox'}, optional
+            By default the file's, or ``'vrns16'`` for one that is made.
+        read_only : bool
+            Open for reading. Any number of contexts may read a file, also while one writes to
+            it: each has what the last flush before its opening, or its `refresh`, left.
+        create : bool
+            Make a file where there is none.
+        autoflush : float, optional
+            Flush every so many seconds, on a thread of its own. By default only `flush` and
+            `close` do.
+
+        Returns
+        -------
+        GMemContext
+
+        Raises
+        ------
+        ValueError
+            If seed or generator are not the file's, or missing for a new one; if the file is
+            damaged or of something else. It stays as it is: see `recover`.
+        FileNotFoundError
+            If there is no file and none is to be made, or no such folder.
+        BlockingIOError
+            If another context has it open for writing.
+        PermissionError, OSError
+            If the system refuses.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cells.gmem")
+        >>> with GMemContext.open(path, seed=42) as ctx:
+        ...     ctx[7] = -1.5
+        >>> with GMemContext.open(path) as ctx:
+        ...     ctx.seed, ctx[7]
+        (42, -1.5)
+        """
+        from gmemx._durable import opened
+
+        return opened(path, seed, generator, read_only, create, autoflush)
+
+    @staticmethod
+    def recover(path, seed=None, generator=None):
+        """What can still be read of a damaged file, as a context without a file.
+
+        Every cell that it has is one of the file's last flush, and its checksum holds. The
+        file stays as it is.
+
+        Parameters
+        ----------
+        path : path-like
+        seed : int, optional
+        generator : {'vrns16', 'philox'}, optional
+            Needed only where the file does not tell them any more.
+
+        Returns
+        -------
+        context : GMemContext
+        recovery : gmemx.exchange.Recovery
+            How many cells there are and were.
+
+        Raises
+        ------
+        ValueError
+            If nothing can be read, or seed or generator are not the file's.
+        FileNotFoundError, BlockingIOError, PermissionError, OSError
+            As `open`.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cells.gmem")
+        >>> with GMemContext.open(path, seed=42) as ctx:
+        ...     ctx[0:100] = 1.0
+        >>> ctx, recovery = GMemContext.recover(path)
+        >>> recovery
+        Recovery(cells=100, expected=100, dropped_pages=0, faults=0)
+        """
+        from gmemx._durable import recovered
+
+        return recovered(path, seed, generator)
+
     def __dealloc__(self):
-        libgmemx.gmem_context_free(self.ptr)
+        if self.process:
+            warn_unclosed(self.ptr, self.process)
+        with nogil:
+            libgmemx.gmem_context_free(self.ptr)
 
     # ---- for other extensions ---------------------------------------------
 
@@ -144,6 +246,11 @@ cdef class GMemContext:
             libgmemx.gmem_context_write_many(self.ptr, addresses, values, n, threads)
         )
 
+    cdef int check_open(self) except -1:
+        if self.shut:
+            raise InvalidArgumentError("the context is closed")
+        return 0
+
     # ---- what it is -------------------------------------------------------
 
     @property
@@ -159,37 +266,119 @@ cdef class GMemContext:
     @property
     def overlay_count(self):
         """The number of written cells."""
+        self.check_open()
         return libgmemx.gmem_overlay_count(self.ptr)
 
     def __repr__(self):
-        return (
-            f"GMemContext(seed={self.seed}, generator={self.generator!r}, "
-            f"overlay_count={self.overlay_count})"
-        )
+        kept = "" if self.path is None else f", path={self.path!r}"
+        if self.shut:
+            state = "closed"
+        else:
+            state = f"overlay_count={libgmemx.gmem_overlay_count(self.ptr)}"
+            if self.read_only:
+                kept += ", read_only=True"
+        return f"GMemContext(seed={self.seed}, generator={self.generator!r}, {state}{kept})"
+
+    @property
+    def path(self):
+        """The absolute path of the file that the written cells are kept in, or None."""
+        cdef const char* path = libgmemx.gmem_context_path(self.ptr)
+        return None if path == NULL else os.fsdecode(path)
+
+    @property
+    def read_only(self):
+        """Whether the file was opened for reading."""
+        return libgmemx.gmem_context_is_read_only(self.ptr)
+
+    @property
+    def closed(self):
+        """Whether `close` was called."""
+        return self.shut
+
+    @property
+    def unflushed(self):
+        """Whether something was written that the file does not have; False without a file."""
+        return libgmemx.gmem_context_has_changes(self.ptr)
+
+    @property
+    def autoflush(self):
+        """Seconds between two flushes of its own, or None."""
+        return None if self.flusher is None else self.flusher.seconds
 
     # ---- one cell ---------------------------------------------------------
 
     def fetch(self, addr):
         """The value of one cell, a float.
 
+        Parameters
+        ----------
+        addr : int
+            In [0, 2**64): outside is an IndexError.
+
+        Examples
+        --------
         >>> GMemContext(0x1337).fetch(0xBEEFCACE)
         0.8869011942861773
         """
+        self.check_open()
         return libgmemx.gmem_fetch(self.ptr, address_of(addr))
 
     def write(self, addr, value):
-        """Write one cell; NaNs, infinities and -0.0 are kept bit for bit."""
+        """Write one cell; NaNs, infinities and -0.0 are kept bit for bit.
+
+        Parameters
+        ----------
+        addr : int
+        value : float
+
+        Raises
+        ------
+        IndexError
+            If the address is outside [0, 2**64).
+        MemoryError
+            If the overlay cannot grow.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx.write(7, -0.0)
+        >>> ctx[7], ctx.overlay_count
+        (-0.0, 1)
+        """
         cdef uint64_t address = address_of(addr)
         check(libgmemx.gmem_context_write(self.ptr, address, value))
 
     def is_written(self, addr):
-        """Whether a cell is written."""
+        """Whether a cell is written.
+
+        Parameters
+        ----------
+        addr : int
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        IndexError
+            If the address is outside [0, 2**64).
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[7] = ctx[7]
+        >>> ctx.is_written(7), ctx.is_written(8)
+        (True, False)
+        """
+        self.check_open()
         return libgmemx.gmem_context_is_written(self.ptr, address_of(addr))
 
     # ---- cells and slices -------------------------------------------------
 
     def __getitem__(self, where):
         if not isinstance(where, slice):
+            self.check_open()
             return libgmemx.gmem_fetch(self.ptr, address_of(where))
         cdef Run run = run_of(where)
         out = new_array(run.n)
@@ -469,15 +658,76 @@ cdef class GMemContext:
         return folded(self, libgmemx.GMEM_REDUCTION_SUM, start, n, threads)
 
     def mean(self, start, n, threads=None):
-        """The mean of `n` cells from `start` on, NaN of none; see `sum`."""
+        """The mean of `n` cells from `start` on, NaN of none; see `sum`.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> abs(GMemContext(42).mean(0, 1_000_000) - 0.5) < 0.01
+        True
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MEAN, start, n, threads)
 
     def min(self, start, n, threads=None):
-        """The least of `n` cells from `start` on, NaN where one is; ValueError of none."""
+        """The least of `n` cells from `start` on, NaN where one is; ValueError of none.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `n` is 0.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx.min(0, 1000) == min(ctx[:1000].tolist())
+        True
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MIN, start, n, threads)
 
     def max(self, start, n, threads=None):
-        """The greatest of `n` cells from `start` on, NaN where one is; ValueError of none."""
+        """The greatest of `n` cells from `start` on, NaN where one is; ValueError of none.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `n` is 0.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[5] = 2.0
+        >>> ctx.max(0, 1000)
+        2.0
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MAX, start, n, threads)
 
     # ---- the overlay as a whole -------------------------------------------
@@ -515,12 +765,21 @@ cdef class GMemContext:
         return addresses, values
 
     def clear(self):
-        """Give every cell its generated value back."""
+        """Give every cell its generated value back.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[0:1000] = 0.0
+        >>> ctx.clear()
+        >>> ctx.overlay_count
+        0
+        """
         with nogil:
             check(libgmemx.gmem_context_clear(self.ptr))
 
     def fork(self):
-        """An independent copy: same seed, generator and overlay, as of one moment.
+        """An independent copy: same seed, generator and overlay, as of one moment, without a file.
 
         >>> a = GMemContext(42)
         >>> b = a.fork()
@@ -620,6 +879,115 @@ cdef class GMemContext:
 
         return merge(self, delta, on_conflict)
 
+    # ---- kept in a file ---------------------------------------------------
+
+    def flush(self):
+        """Put everything that was written until now, on any thread, into the file.
+
+        When it returns, that survives the end of the process, by SIGKILL too, and a loss of
+        power. A flush is one moment: it is in the file as a whole or not at all. Nothing is
+        done for a context without a file.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails: the file is as the last flush left it, and the next
+            flush tries all of it again.
+        ValueError
+            If the context is closed, or is that of the parent of this process.
+        """
+        with nogil:
+            check(libgmemx.gmem_context_flush(self.ptr))
+
+    def compact(self):
+        """Flush, and make the file as small as it can be.
+
+        Returns
+        -------
+        int
+            By how many bytes it shrank; 0 without a file.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `flush`; PermissionError where the file was opened for reading.
+        """
+        cdef uint64_t saved
+        with nogil:
+            check(libgmemx.gmem_context_compact(self.ptr, &saved))
+        return saved
+
+    def refresh(self):
+        """Read the file of a context that was opened for reading again.
+
+        Returns
+        -------
+        bool
+            Whether there was anything new.
+
+        Raises
+        ------
+        ValueError
+            If the context was not opened for reading, or the file is damaged by now; the
+            context is as it was.
+        OSError
+            As `open`.
+        """
+        cdef c_bool changed
+        with nogil:
+            check(libgmemx.gmem_context_refresh(self.ptr, &changed))
+        return changed
+
+    def close(self):
+        """Flush, and give the file up. Every other use is a ValueError then.
+
+        Where the flush fails the context stays open. Closing again is nothing.
+        """
+        self.shut = True
+        try:
+            with nogil:
+                check(libgmemx.gmem_context_close(self.ptr))
+        except BaseException:
+            self.shut = False
+            raise
+        if self.flusher is not None:
+            self.flusher.stop()
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def export(self, path, format=None):
+        """Write all written cells to a Parquet or NPZ file, which is there as a whole or not.
+
+        See `gmemx.exchange.export`.
+
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cells.npz")
+        >>> ctx = GMemContext(42)
+        >>> ctx[0:3] = 1.0
+        >>> ctx.export(path)
+        3
+        >>> copy = GMemContext(42)
+        >>> copy.import_(path)
+        Imported(cells=3, dropped_bytes=0)
+        """
+        from gmemx.exchange import export
+
+        return export(self, path, format)
+
+    def import_(self, path, format=None):
+        """Write the cells of a file that `export` or the original's append log made.
+
+        See `gmemx.exchange.import_`.
+        """
+        from gmemx.exchange import import_
+
+        return import_(self, path, format)
+
     def __copy__(self):
         return self.fork()
 
@@ -628,6 +996,22 @@ cdef class GMemContext:
 
     def __reduce__(self):
         return _restore, (self.seed, self.generator, *self.overlay())
+
+
+cdef int warn_unclosed(const libgmemx.gmem_context* context, long process) noexcept:
+    """A ResourceWarning for a file that nobody closed; the destructor it is for never raises."""
+    if libgmemx.gmem_context_is_closed(context) or libgmemx.gmem_context_is_read_only(context):
+        return 0
+    try:
+        # A forked child leaves its parent's file alone, and need not close it.
+        if process == os.getpid():
+            text = f"the context of {os.fsdecode(libgmemx.gmem_context_path(context))} was not closed"
+            if libgmemx.gmem_context_has_changes(context):
+                text += "; what was written since its last flush is lost"
+            warnings.warn(text, ResourceWarning, stacklevel=1)
+    except BaseException:
+        PyErr_WriteUnraisable(None)
+    return 0
 
 
 cdef int read_run(

@@ -8,8 +8,8 @@ Examples
 >>> virtual = gmemx.GMemContext(seed=42).array((365, 10**5, 10**5), "float32")
 >>> field = gmemx.xarray.data_array(virtual, ("time", "y", "x"), name="field")
 >>> corner = field.isel(time=0, x=slice(None, None, 50_000))[-1]
->>> corner.dims, corner.values.round(3)
-(('x',), array([0.883, 0.931], dtype=float32))
+>>> corner.dims, bool((corner.values == virtual[0, -1, ::50_000].numpy()).all())
+(('x',), True)
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ def test_the_contract_in_c(tmp_path):
         ],
         program,
         GMEMX_TEST_PLUGIN=str(plugins_build.faults()),
+        GMEMX_TEST_FOLDER=str(tmp_path),
     )
     assert done.stdout.endswith("the contract holds\n")
 

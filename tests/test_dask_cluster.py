@@ -30,7 +30,7 @@ def cluster():
             threads_per_worker=1,
             processes=True,
             protocol="tcp://",
-            dashboard_address=None,
+            dashboard_address=":0",
             memory_limit=0,
         ) as cluster,
     ):

@@ -55,7 +55,8 @@ def test_densities_and_probabilities_are_whole(name):
         return
     low, high = distribution.support if np.isfinite(distribution.support).all() else (-50, 50)
     places = np.linspace(low, high, 100_001)
-    assert np.trapezoid(density(distribution, places), places) == pytest.approx(1, rel=1e-4)
+    mean = density(distribution, places).mean()
+    assert mean * (high - low) == pytest.approx(1, rel=1e-4)
 
 
 def test_autocorrelation_is_that_of_numpy():

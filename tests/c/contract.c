@@ -553,6 +553,7 @@ int main(void) {
     bad_views();
     failures();
     arrays();
+    store();
     pools();
     scans();
     plugins();

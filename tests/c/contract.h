@@ -32,6 +32,9 @@ extern int broken;
 /* What is promised of arrays, in contract_arrays.c. */
 void arrays(void);
 
+/* What is promised of contexts in files, in contract_store.c. */
+void store(void);
+
 /* What is promised of shared pools, in contract_pools.c. */
 void pools(void);
 

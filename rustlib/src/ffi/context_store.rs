@@ -209,8 +209,8 @@ pub unsafe extern "C" fn gmem_context_has_changes(context: *const Context) -> bo
 /// `context` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_context_path(context: *const Context) -> *const c_char {
-    // SAFETY: the caller's.
     guard_or(ptr::null(), || {
+        // SAFETY: the caller's.
         let store = unsafe { borrow(context, "context")? }.store();
         Ok(store.map_or(ptr::null(), |store| store.name().as_ptr()))
     })

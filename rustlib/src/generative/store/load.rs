@@ -67,19 +67,20 @@ pub fn attempt<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|_| Err(damaged(path, "its tables make no sense")))
 }
 
-/// A file as its last flush left it, while somebody writes to it or not.
-pub fn load(path: &Path) -> Result<Loaded> {
+/// A file as its last flush left it, while somebody writes to it or not; None where that is
+/// `known` already.
+pub fn load(path: &Path, known: Option<About>) -> Result<Option<Loaded>> {
     let mut told = None;
     for _ in 0..PATIENCE.0 {
         match attempt(path, || Ok(builder().open_read_only(path)))? {
             Ok(database) => {
                 return attempt(path, || {
-                    read(path, database.begin_read().map_err(redb::Error::from))
+                    read(path, database.begin_read().map_err(redb::Error::from), known)
                 });
             }
             // Nobody writes, and the last who did was killed: so it is repaired, in memory. Should
             // somebody come meanwhile, what is read fits nothing, and the file is asked for again.
-            Err(DatabaseError::RepairAborted) => match load_staged(path) {
+            Err(DatabaseError::RepairAborted) => match load_staged(path, known) {
                 Ok(loaded) => return Ok(loaded),
                 Err(error) if told.is_some() => return Err(error),
                 Err(error) => told = Some(error),
@@ -93,7 +94,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
 }
 
 /// The same where nobody writes, after every byte that the store relies on was checked.
-pub fn load_staged(path: &Path) -> Result<Loaded> {
+pub fn load_staged(path: &Path, known: Option<About>) -> Result<Option<Loaded>> {
     attempt(path, || {
         let file = File::open(path).map_err(|error| failed(path, redb::Error::Io(error)))?;
         let staged = Staged::new(file).map_err(|error| failed(path, redb::Error::Io(error)))?;
@@ -103,16 +104,20 @@ pub fn load_staged(path: &Path) -> Result<Loaded> {
             .set_check_integrity_on_open(true)
             .create_with_backend(staged)
             .map_err(|error| failed(path, error))?;
-        read(path, database.begin_read().map_err(redb::Error::from))
+        read(path, database.begin_read().map_err(redb::Error::from), known)
     })
 }
 
 fn read(
     path: &Path,
     transaction: std::result::Result<ReadTransaction, redb::Error>,
-) -> Result<Loaded> {
+    known: Option<About>,
+) -> Result<Option<Loaded>> {
     let transaction = transaction.map_err(|error| failed(path, error))?;
     let about = about(path, &transaction)?;
+    if known == Some(about) {
+        return Ok(None);
+    }
     let pages = transaction.open_table(PAGES).map_err(|error| failed(path, error))?;
     let overlay = Overlay::default();
     let mut total = Total::default();
@@ -132,7 +137,7 @@ fn read(
             format!("it should have {} cells, and has {}", about.total.cells, total.cells),
         ));
     }
-    Ok(Loaded { about, overlay })
+    Ok(Some(Loaded { about, overlay }))
 }
 
 /// Whose cells these are.

@@ -135,8 +135,8 @@ pub fn open(
     }
     examine(path)?;
     let lock = if mode == OpenMode::Read { None } else { Some(Lock::take(path)?) };
-    let Loaded { about, mut overlay } =
-        if lock.is_some() { load_staged(path)? } else { load(path)? };
+    let loaded = if lock.is_some() { load_staged(path, None)? } else { load(path, None)? };
+    let Some(Loaded { about, mut overlay }) = loaded else { return Err(other(path)) };
     agree(path, about, seed, generator)?;
     let database = match &lock {
         None => None,
@@ -397,11 +397,8 @@ impl Store {
     /// Takes what the file has now; whether that is something new.
     pub fn refresh(&self, overlay: &Overlay) -> Result<bool> {
         let mut open = self.lock()?;
-        let loaded = load(&self.path)?;
+        let Some(loaded) = load(&self.path, Some(open.about))? else { return Ok(false) };
         agree(&self.path, loaded.about, Some(open.about.seed), Some(open.about.generator))?;
-        if loaded.about == open.about {
-            return Ok(false);
-        }
         overlay.replace(loaded.overlay)?;
         open.about = loaded.about;
         Ok(true)

@@ -17,7 +17,7 @@ use super::{WRITER, agree, examine, locked};
 use crate::error::{Error, Result};
 
 /// How often what lies between two places that cannot be read is halved.
-const HALVINGS: u32 = 8;
+const HALVINGS: u32 = 2;
 
 /// What became of the cells of a damaged file.
 #[repr(C)]
