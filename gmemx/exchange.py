@@ -273,9 +273,10 @@ def _write_npz(file: IO[bytes], cells: _Cells, seed: int, generator: str) -> Non
 
 
 def _read_npz(file: IO[bytes]) -> tuple[Any, Any, int, str]:
-    with np.load(file, allow_pickle=False) as arrays:
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it has one array only")
+    arrays = np.load(file, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError("it has one array only")
+    with arrays:
         return arrays["address"], arrays["value"], int(arrays["seed"]), str(arrays["generator"])
 
 

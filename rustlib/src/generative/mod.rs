@@ -166,7 +166,7 @@ impl Context {
 
     /// Whether something was written since the last flush, which only one with a file has.
     pub fn has_changes(&self) -> bool {
-        self.overlay.has_changes()
+        self.store().is_some_and(|store| store.is_telling() || self.overlay.has_changes())
     }
 
     /// Puts everything written until now into the file; nothing without one.
