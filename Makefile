@@ -2,6 +2,7 @@
 # make lint   what CI checks besides                  make bench  the tables of benchmarks/
 # make types  stubs and examples, by mypy             make docs   the site, in build/site/html
 # make dev    an editable install                     make clean  back to a fresh checkout
+# make wheels a wheel for each Python here, each tested (TESTS=smoke: only what builds on it)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ SOURCES := $(shell find rustlib/src gmemx include examples/plugins/mandelbrot -t
 	\( -name '*.rs' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' \)) \
 	setup.py pyproject.toml rustlib/Cargo.toml rustlib/Cargo.lock
 
-.PHONY: tour test test-rust installed test-python lint types docs bench bench-record dev bindings clean cargo
+.PHONY: tour test test-rust installed test-python lint types docs bench bench-record wheels dev bindings clean cargo
 
 tour: $(VENV)/.installed
 	$(BIN)/gmemx tour
@@ -47,9 +48,10 @@ lint: cargo $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/python ci/text.py
 	ci/bindings.sh --check
+	$(BIN)/python ci/abi.py
 
 # The declared types of the installed package; elsewhere than here, where nothing is compiled.
-types: $(VENV)/.installed $(VENV)/.lint
+types: $(VENV)/.installed $(VENV)/.lint $(VENV)/.test
 	$(BIN)/python ci/check_types.py
 
 docs: $(VENV)/.installed $(VENV)/.docs
@@ -66,8 +68,12 @@ bench: $(VENV)/.installed
 bench-record: $(VENV)/.installed
 	$(BIN)/python benchmarks/compare.py --record
 
+# The source distribution, and from it a wheel for each CPython here, in wheelhouse/.
+wheels: cargo
+	$(PYTHON) ci/wheels.py --tests $(or $(TESTS),all)
+
 dev: cargo $(VENV)/.venv $(VENV)/.test
-	$(BIN)/pip install --quiet --editable '.[cli]'
+	$(BIN)/pip install --quiet --editable '.[cli,plot]'
 
 bindings: cargo
 	ci/bindings.sh
@@ -87,11 +93,11 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
-	$(BIN)/pip install --quiet '.[cli]'
+	$(BIN)/pip install --quiet '.[cli,plot]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv
-	$(BIN)/pip install --quiet --group test --group peers
+	$(BIN)/pip install --quiet --group test --group peers --group readers
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.venv

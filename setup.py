@@ -33,8 +33,8 @@ DESCRIPTIONS = {
     "gmemxConfig.cmake": "cmake",
     "gmemxConfigVersion.cmake": "cmake",
 }
-# The library has shared pools, the scanner and plugins on Linux only.
-ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan", "plugin", "_plugin")
+# The library has shared pools and the scanner on Linux only.
+ON_LINUX = ("pool", "cuda", "_pool_", "scan", "_scan")
 MODULES = sorted(
     str(path)
     for path in pathlib.Path("gmemx").glob("*.pyx")
@@ -50,7 +50,7 @@ SAMPLE = [
         extra_compile_args=["-O3", "-g0", "-fvisibility=hidden"],
         depends=["include/gmemx_plugin.h"],
     )
-] * (sys.platform == "linux")
+] * (not WINDOWS)  # which would want a module's function in it
 
 
 def version():
@@ -96,6 +96,10 @@ class build_ext(_build_ext):  # noqa: N801
         for extension in self.extensions:
             extension.library_dirs.append(build_rust.artifact_dir)
         super().run()
+        if WINDOWS:
+            # What others link, too.
+            folder = os.path.dirname(self.get_ext_fullpath("gmemx.runtime"))
+            self.copy_file(os.path.join(build_rust.artifact_dir, "gmemx.dll.lib"), folder)
 
 
 class build_py(_build_py):  # noqa: N801

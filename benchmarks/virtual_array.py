@@ -93,11 +93,11 @@ def folding(bench: Bench) -> None:
         "normal": bench.context.array((rows, columns), offset=START, distribution=NORMAL),
     }
     folds = {
-        "sum": (lambda a: a.sum(), lambda s: s.sum()),
-        "std": (lambda a: a.std(), lambda s: s.std()),
-        "max": (lambda a: a.max(), lambda s: s.max()),
+        "sum": (lambda a, t: a.sum(threads=t), lambda s: s.sum()),
+        "std": (lambda a, t: a.std(threads=t), lambda s: s.std()),
+        "max": (lambda a, t: a.max(threads=t), lambda s: s.max()),
         "histogram": (
-            lambda a: a.histogram(50, (-3, 3)),
+            lambda a, t: a.histogram(50, (-3, 3), threads=t),
             lambda s: np.histogram(s, 50, (-3, 3)),
         ),
     }
@@ -105,18 +105,19 @@ def folding(bench: Bench) -> None:
         stored = array.numpy()
         for name, (fused, plain) in folds.items():
             if name == "histogram":
-                same(fused(array)[0], plain(stored)[0], f"histogram of {kind} cells")
-            elif not np.isclose(fused(array), plain(stored), rtol=1e-9, atol=1e-6):
+                same(fused(array, None)[0], plain(stored)[0], f"histogram of {kind} cells")
+            elif not np.isclose(fused(array, None), plain(stored), rtol=1e-9, atol=1e-6):
                 raise SystemExit(f"{name} of {kind} cells differs from NumPy's")
-            ours, other = f"{kind} {name}", f"numpy(), then {name}"
-            ways = [
-                Way(ours, n, lambda a=array, f=fused: f(a)),
-                Way(other, n, lambda a=array, p=plain: p(a.numpy())),
-            ]
-            rates = measure(ways, max(3, bench.rounds // 2))
-            aim = kind == "normal"
-            row = compare(f"fold_{kind}_{name}", "fused", rates, ours, other, mark=4, aim=aim)
-            bench.rows.append(row)
+            for threads, title in ((1, "fused, 1 thread"), (None, "fused, all threads")):
+                ours, other = f"{kind} {name}", f"numpy(), then {name}"
+                ways = [
+                    Way(ours, n, lambda a=array, f=fused, t=threads: f(a, t)),
+                    Way(other, n, lambda a=array, p=plain, t=threads: p(a.numpy(threads=t))),
+                ]
+                rates = measure(ways, max(3, bench.rounds // 2))
+                key = f"fold_{kind}_{name}_{threads or 'all'}"
+                aim = kind == "normal"
+                bench.rows.append(compare(key, title, rates, ours, other, mark=4, aim=aim))
 
 
 def multiplying(bench: Bench) -> None:

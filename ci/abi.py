@@ -10,6 +10,7 @@ gmemx.h.
 """
 
 import argparse
+import functools
 import re
 import shutil
 import sys
@@ -31,6 +32,7 @@ def without_name(parameter):
     return re.sub(r"\w+$", "", parameter).strip()
 
 
+@functools.cache
 def c_interface(text):
     """Constants by enum, structs with their fields in order, and signatures of functions."""
     code = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
@@ -114,6 +116,7 @@ def logical_lines(text):
             whole = ""
 
 
+@functools.cache
 def cython_interface(text):
     """What a .pxd file declares: classes with fields and methods, functions, and its cimports."""
     found = {"classes": {}, "functions": {}, "cimports": {}}

@@ -26,7 +26,7 @@ How to read this file:
  - NULL where an object is wanted is GMEM_STATUS_NULL_ARGUMENT, never a crash.
    A function without a status says what it gives instead.
  - No call ends the process or throws through C; strings are UTF-8.
- - What is about pools, CUDA buffers, scanning and plugins is there on Linux only.
+ - What is about pools, CUDA buffers and scanning is there on Linux only.
  - Every function may be called from any thread unless it says otherwise.
 TEXT
 }

@@ -25,7 +25,10 @@ WHEELHOUSE = ROOT / "wheelhouse"
 OLDEST = (3, 10)
 MACHINE = platform.machine()
 # What every other extension needs: the tests that build against the wheel, or read its symbols.
-SMOKE = ["test_downstream.py", "test_cython.py", "test_c_abi.py", "test_generators.py"]
+SMOKE = [
+    *("test_downstream.py", "test_cython.py", "test_c_abi.py", "test_abi_record.py"),
+    *("test_requirements.py", "test_generators.py", "test_tensor_making.py", "test_pool_fork.py"),
+]
 
 
 def run(*command, **options):
@@ -121,7 +124,18 @@ def sdist(python):
     source = WORK / "source"
     shutil.rmtree(source, ignore_errors=True)
     (WORK / "unpacked" / archive.name.removesuffix(".tar.gz")).rename(source)
+    missing = [name for name in known_to_git() if not (source / name).exists()]
+    if missing:
+        sys.exit(f"MANIFEST.in leaves out of the source distribution: {', '.join(missing)}.")
     return source
+
+
+def known_to_git():
+    """The files of a checkout, without those that are about the checkout itself; else none."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split("\0") if listed.returncode == 0 else []
+    return [name for name in names if name and not name.startswith((".git", ".pre-commit"))]
 
 
 def compilers(python, glibc):
@@ -177,11 +191,12 @@ def test(name, python, wheel, source, tests):
     bare = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "CC")}
     bare["PATH"] = str(inside.parent)
     pip = (inside, "-m", "pip", "install", "--quiet", "--only-binary", ":all:")
-    run(*pip, f"{wheel}[cli]", env=bare, cwd=WORK)
+    run(*pip, f"{wheel}[cli,plot]", env=bare, cwd=WORK)
     run(inside, source / "ci" / "import_time.py", env=bare, cwd=WORK)
     if tests == "none":
         return
-    run(*pip, "--group", f"{source}/pyproject.toml:test", env=bare, cwd=WORK)
+    groups = [f"--group={source}/pyproject.toml:{group}" for group in ("test", "readers")]
+    run(*pip, *groups, env=bare, cwd=WORK)
     which = [source / "tests" / file for file in SMOKE] if tests == "smoke" else []
     path = f"{inside.parent}{os.pathsep}{os.environ['PATH']}"
     # The tests are the source distribution's own, and find what to compile beside them.

@@ -23,6 +23,8 @@ import sys
 
 from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
 from gmemx._info import info
+from gmemx._platform import ON_LINUX, only_on_linux
+from gmemx._plot import plot
 from gmemx.array import VirtualArray
 from gmemx.delta import Delta
 from gmemx.distributions import bernoulli, choice, integers, normal, uniform
@@ -66,42 +68,37 @@ __all__ = [
     "integers",
     "library_path",
     "normal",
+    "plot",
     "set_cpu_path",
     "uniform",
     "zeros",
 ]
 
-# Modules that need an extra.
-EXTRAS = ("dask", "xarray", "zarr")
-
-if sys.platform == "linux":
+if ON_LINUX:
     from gmemx.pool import BufferGuard, BufferPool
 
     __all__ += ["BufferGuard", "BufferPool"]
 
-    def __getattr__(name: str) -> object:
-        """Import what is seldom needed when it is first asked for."""
-        if name in (*EXTRAS, "plugin", "scan"):
-            from importlib import import_module
+# Imported when they are first asked for; the first three need extras.
+_LATER = ("dask", "xarray", "zarr", "plugin", "scan")
+_LINUX = {
+    "BufferGuard": "shared pools",
+    "BufferPool": "shared pools",
+    "cuda": "shared pools",
+    "pool": "shared pools",
+    "scan": "the scanner",
+}
 
-            return import_module(f"gmemx.{name}")
-        raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
-else:
 
-    def __getattr__(name: str) -> object:
-        """Import what needs an extra; say why a name is missing that other systems have."""
-        if name in EXTRAS:
-            from importlib import import_module
+def __getattr__(name: str) -> object:
+    """Import what is seldom needed; say what is not here."""
+    if name in _LINUX:
+        only_on_linux(_LINUX[name])
+    if name in _LATER:
+        from importlib import import_module
 
-            return import_module(f"gmemx.{name}")
-        text = f"module 'gmemx' has no attribute {name!r}"
-        if name in ("BufferGuard", "BufferPool"):
-            text += ": shared pools are for Linux"
-        if name == "scan":
-            text += ": the scanner is for Linux"
-        if name == "plugin":
-            text += ": plugins are for Linux"
-        raise AttributeError(text)
+        return import_module(f"gmemx.{name}")
+    raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
 
 
 if "distributed" in sys.modules:

@@ -12,6 +12,10 @@ from gmemx.errors import InvalidArgumentError, OutOfRangeError
 
 CELLS = 2**64
 MAX_NDIM = 64
+# Elements between two looks for Ctrl-C: some tens of milliseconds.
+PATIENCE = 1 << 22
+# More elements of eight bytes than there is memory for.
+TOO_MANY = 2**60
 
 Ints = tuple[int, ...]
 

@@ -1,62 +1,36 @@
 """What tasks carry instead of data, and what workers make of it.
 
-A task has a `Source`, the same for all of an array, and a `Box`, its own part of it with what
-is written there. A worker makes the cells anew. Nothing here needs Dask.
+A task has a source, the same for all of an array, and a box, its own part of it with what is
+written there. Both are plain tuples and arrays, and functions are named, not sent: so a worker
+without gmemx can read its tasks, and each fails with an error that says what is missing. Nothing
+here needs Dask.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gmemx.array import VirtualArray, _restore
-from gmemx.delta import Delta
-from gmemx.distributions import Distribution
+from gmemx.delta import Delta, restored
 from gmemx.generative import GMemContext
 
-Ints = tuple[int, ...]
+Ints: TypeAlias = tuple[int, ...]
+# Seed, generator, dtype, pickled distribution, strides.
+Source: TypeAlias = tuple[int, str, str, bytes, Ints]
+# First cell and shape; where some of its cells are written, a delta's digest and parts too.
+Box: TypeAlias = tuple[Any, ...]
 
 
-class Source:
+def source_of(array: VirtualArray) -> Source:
     """All that says what the elements of an array are, but for what is written."""
-
-    __slots__ = ("distribution", "dtype", "generator", "seed", "strides")
-
-    def __init__(
-        self, seed: int, generator: str, dtype: str, distribution: Distribution, strides: Ints
-    ) -> None:
-        self.seed, self.generator, self.dtype = seed, generator, dtype
-        self.distribution, self.strides = distribution, strides
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.seed, self.generator, self.dtype, self.distribution, self.strides)
-        return Source, fields
-
-    @classmethod
-    def of(cls, array: VirtualArray) -> Source:
-        """That of an array."""
-        context = array.context
-        fields = (array.dtype.name, array.distribution, array.strides)
-        return cls(context.seed, context.generator, *fields)
-
-
-class Box:
-    """A part of an array: its first cell, its shape, and the written cells among its own."""
-
-    __slots__ = ("delta", "digest", "offset", "shape")
-
-    def __init__(
-        self, offset: int, shape: Ints, delta: Delta | None = None, digest: bytes = b""
-    ) -> None:
-        self.offset, self.shape, self.delta, self.digest = offset, shape, delta, digest
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        written = () if self.delta is None else (self.delta, self.digest)
-        return Box, (self.offset, self.shape, *written)
+    context, distribution = array.context, pickle.dumps(array.distribution)
+    return context.seed, context.generator, array.dtype.name, distribution, array.strides
 
 
 # ---- on a worker --------------------------------------------------------------------------
@@ -69,14 +43,16 @@ KEPT = 16
 
 def context_of(source: Source, box: Box) -> GMemContext:
     """The context of a box, which is not to be written to."""
-    key = (source.seed, source.generator, box.digest)
+    seed, generator = source[:2]
+    _, _, *written = box
+    key = (seed, generator, written[0] if written else b"")
     with _guarded:
         if key in _contexts:
             _contexts.move_to_end(key)
             return _contexts[key]
-    context = GMemContext(source.seed, source.generator)
-    if box.delta is not None:
-        context.merge(box.delta)
+    context = GMemContext(seed, generator)
+    if written:
+        context.merge(restored(*written[1]))
     with _guarded:
         _contexts[key] = context
         while len(_contexts) > KEPT:
@@ -86,9 +62,8 @@ def context_of(source: Source, box: Box) -> GMemContext:
 
 def seen(context: GMemContext, source: Source, box: Box) -> VirtualArray:
     """A box as an array of some context."""
-    return _restore(
-        context, source.dtype, source.distribution, box.offset, box.shape, source.strides
-    )
+    _, _, dtype, distribution, strides = source
+    return _restore(context, dtype, pickle.loads(distribution), *box[:2], strides)
 
 
 def virtual(source: Source, box: Box) -> VirtualArray:
@@ -107,6 +82,11 @@ def written(source: Source, box: Box, values: npt.NDArray[Any]) -> Delta:
     after = before.fork()
     seen(after, source, box)[...] = values
     return before.diff(after)
+
+
+def together(deltas: list[Delta]) -> Delta:
+    """Deltas as one."""
+    return Delta.concat(deltas)
 
 
 # ---- folded -------------------------------------------------------------------------------

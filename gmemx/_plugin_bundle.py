@@ -103,6 +103,27 @@ class BundleLoader:
             Where no trusted key signed it.
         FileNotFoundError
             Where there is no such file.
+
+        Parameters
+        ----------
+        path : path, optional
+
+        Returns
+        -------
+        Bundle
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> with loader.open(path) as bundle:
+        ...     bundle.manifest.plugin_name
+        'sample'
         """
         bundle = self._unverified(bundle_path)
         try:
@@ -137,7 +158,32 @@ class BundleLoader:
         return f"<BundleLoader {self._path or 'of any bundle'}: {trusted}>"
 
     def load(self, bundle_path: BundlePath | None = None, **options: Any) -> NativePlugin:
-        """Load the plugin in a bundle; `options` as `gmemx.plugin.load`."""
+        """Load the plugin in a bundle; `options` as `gmemx.plugin.load`.
+
+        Returns
+        -------
+        NativePlugin
+
+        Raises
+        ------
+        BundleError
+            Where it is damaged, or has not what was asked for.
+        SignatureError
+            Where it was not signed by whom the caller trusts.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> with loader.load(path) as loaded:
+        ...     loaded.call("echo", "[1]")
+        '[1]'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.load(**options)
 
@@ -148,7 +194,40 @@ class BundleLoader:
         log_callback: LogCallback | None = None,
         **options: Any,
     ) -> NativePlugin:
-        """Load the plugin in a bundle, with a configuration."""
+        """Load the plugin in a bundle, with a configuration.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        config : PluginConfig, optional
+        log_callback, **options
+            As of `gmemx.plugin.load`.
+
+        Returns
+        -------
+        NativePlugin
+
+        Raises
+        ------
+        BundleError
+            Where it is damaged, or has not what was asked for.
+        SignatureError
+            Where it was not signed by whom the caller trusts.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> with loader.load_with_config(path, plugin.PluginConfig()) as loaded:
+        ...     loaded.call("echo", "[1]")
+        '[1]'
+        """
         return self.load(bundle_path, config=config, log_callback=log_callback, **options)
 
     def load_variant_with_config(
@@ -159,7 +238,41 @@ class BundleLoader:
         log_callback: LogCallback | None = None,
         **options: Any,
     ) -> NativePlugin:
-        """Load a variant of the plugin in a bundle, with a configuration."""
+        """Load a variant of the plugin in a bundle, with a configuration.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        variant : str
+        config : PluginConfig, optional
+        log_callback, **options
+            As of `gmemx.plugin.load`.
+
+        Returns
+        -------
+        NativePlugin
+
+        Raises
+        ------
+        BundleError
+            Where it is damaged, or has not what was asked for.
+        SignatureError
+            Where it was not signed by whom the caller trusts.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> with loader.load_variant_with_config(path, "release", plugin.PluginConfig()) as loaded:
+        ...     loaded.call("echo", "[1]")
+        '[1]'
+        """
         return self.load(
             bundle_path, config=config, log_callback=log_callback, variant=variant, **options
         )
@@ -167,19 +280,66 @@ class BundleLoader:
     def extract_library(
         self, bundle_path: BundlePath | None = None, dest_dir: BundlePath | None = None
     ) -> Path:
-        """Write the library for this machine to a folder, by default the cache."""
+        """Write the library for this machine to a folder, by default the cache.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        dest_dir : path, optional
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> extracted = loader.extract_library(path, folder.name)
+        >>> os.path.dirname(extracted) == folder.name
+        True
+        """
         with self.open(bundle_path) as bundle:
             return bundle.extract_library(dest_dir)
 
     def extract_library_variant(
         self, bundle_path: BundlePath, dest_dir: BundlePath, variant: str
     ) -> Path:
-        """Write a variant of the library for this machine to a folder."""
+        """Write a variant of the library for this machine to a folder.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        dest_dir : path
+        variant : str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> extracted = loader.extract_library_variant(path, folder.name, "release")
+        >>> os.path.dirname(extracted) == folder.name
+        True
+        """
         with self.open(bundle_path) as bundle:
             return bundle.extract_library(dest_dir, variant=variant)
 
     def extract_library_to_temp(self, bundle_path: BundlePath) -> Path:
-        """Write the library to a new folder, which is the caller's to remove."""
+        """Write the library to a new folder, which is the caller's to remove.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        """
         with self.open(bundle_path) as bundle:
             folder = tempfile.mkdtemp(prefix="gmemx-")
             try:
@@ -189,12 +349,50 @@ class BundleLoader:
                 raise
 
     def list_variants(self, bundle_path: BundlePath, platform: str | None = None) -> list[str]:
-        """Name the variants for a platform, by default this machine's."""
+        """Name the variants for a platform, by default this machine's.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        platform : str, optional
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.list_variants(path)
+        ['release']
+        """
         with self.open(bundle_path) as bundle:
             return bundle.list_variants(platform)
 
     def get_default_variant(self, bundle_path: BundlePath, platform: str | None = None) -> str:
-        """Name the variant that is loaded where none is asked for."""
+        """Name the variant that is loaded where none is asked for.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        platform : str, optional
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_default_variant(path)
+        'release'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.manifest.platform(platform).default_variant
 
@@ -204,47 +402,226 @@ class BundleLoader:
         return self.get_manifest()
 
     def get_manifest(self, bundle_path: BundlePath | None = None) -> BundleManifest:
-        """Give what a bundle says of itself."""
+        """Give what a bundle says of itself.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_manifest(path).plugin_version
+        '1.0.0'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.manifest
 
     def get_build_info(self, bundle_path: BundlePath) -> BuildInfo | None:
-        """Tell how a bundle was built."""
+        """Tell how a bundle was built.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_build_info(path) is None
+        True
+        """
         return self.get_manifest(bundle_path).build_info
 
     def get_effective_build_info(
         self, bundle_path: BundlePath, platform: str | None = None, variant: str = "release"
     ) -> BuildInfo | None:
-        """Tell how a variant was built, or the whole bundle where nothing else is said."""
+        """Tell how a variant was built, or the whole bundle where nothing else is said.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        platform, variant : str, optional
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_effective_build_info(path) is None
+        True
+        """
         manifest = self.get_manifest(bundle_path)
         return manifest.get_effective_build_info(platform or current_platform(), variant)
 
     def list_files(self, bundle_path: BundlePath | None = None) -> list[str]:
-        """Name all files in a bundle; nothing is verified for that."""
+        """Name all files in a bundle; nothing is verified for that.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.list_files(path)[0]
+        'manifest.json'
+        """
         return [name for name, _ in self.sizes(bundle_path)]
 
     def sizes(self, bundle_path: BundlePath | None = None) -> list[tuple[str, int]]:
-        """Name all files in a bundle and their sizes; nothing is verified for that."""
+        """Name all files in a bundle and their sizes; nothing is verified for that.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> dict(loader.sizes(path))["manifest.json"] > 100
+        True
+        """
         with self._unverified(bundle_path) as bundle:
             return bundle.sizes()
 
     def get_schemas(self, bundle_path: BundlePath) -> Mapping[str, SchemaInfo]:
-        """Give what a bundle says of its schemas, by name."""
+        """Give what a bundle says of its schemas, by name.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_schemas(path)
+        {}
+        """
         return self.get_manifest(bundle_path).schemas
 
     def read_schema(self, bundle_path: BundlePath, schema_name: str) -> str:
-        """Give the text of a schema."""
+        """Give the text of a schema.
+
+        Parameters
+        ----------
+        bundle_path : path
+        schema_name : str
+            As the manifest has it.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.read_schema(path, "echo.json")
+        '{"type": "object"}'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.read_schema(schema_name)
 
     def extract_schema(
         self, bundle_path: BundlePath, schema_name: str, dest_dir: BundlePath
     ) -> Path:
-        """Write a schema to a folder, never outside of it."""
+        """Write a schema to a folder, never outside of it.
+
+        Parameters
+        ----------
+        bundle_path : path
+        schema_name : str
+            As the manifest has it.
+        dest_dir : path
+
+        Returns
+        -------
+        pathlib.Path
+            Where it is then.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> schema.unlink()
+        >>> os.path.basename(loader.extract_schema(path, "echo.json", folder.name))
+        'echo.json'
+        """
         with self.open(bundle_path) as bundle:
             return bundle.extract_schema(schema_name, dest_dir)
 
     @staticmethod
     def get_current_platform() -> str:
-        """Name this machine as bundles do, such as ``"linux-x86_64"``."""
+        """Name this machine as bundles do, such as ``"linux-x86_64"``.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> loader = plugin.BundleLoader(verify_signatures=False)
+        >>> loader.get_current_platform() == plugin.current_platform()
+        True
+        """
         return current_platform()

@@ -40,6 +40,13 @@ class CheckResult:
         Whether the library does as it should.
     detail : str
         What was seen.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> results = plugin.check(plugin.sample_library())
+    >>> type(results[0]).__name__
+    'CheckResult'
     """
 
     name: str

@@ -41,6 +41,13 @@ class IsolatedPlugin:
     ``load(path, isolate=True)`` gives it. Requests and answers travel through shared memory.
     If the process crashes, all calls under way and all later ones are a `PluginInternalError`
     that tells how it ended, until `restart`.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> with plugin.load(plugin.sample_library(), isolate=True) as isolated:
+    ...     isolated.call("echo", "[1]"), isolated.pid > 0
+    ('[1]', True)
     """
 
     def __init__(
@@ -310,7 +317,17 @@ class IsolatedPlugin:
             self.shutdown()
 
     def restart(self) -> None:
-        """Run the plugin in a new process, after a crash or instead of the one that runs."""
+        """Run the plugin in a new process, after a crash or instead of the one that runs.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> with plugin.load(plugin.sample_library(), isolate=True) as isolated:
+        ...     before = isolated.pid
+        ...     isolated.restart()
+        ...     isolated.pid == before
+        False
+        """
         self._process.check_owner()
         with self._changing:
             old, made = self._process, self._started(self._path, self._config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,20 @@ if TYPE_CHECKING:
 
 # Where a name is looked for before the folders of PATH.
 FOLDERS = (".", "./target/release", "./target/debug")
+# What a library of a name is called here.
+FILE = {"darwin": "lib{}.dylib", "win32": "{}.dll"}.get(sys.platform, "lib{}.so")
 
 
 class NativePluginLoader:
-    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know."""
+    """Loads plugins: `gmemx.plugin.load` and its kin under the names that programs know.
+
+    Examples
+    --------
+    >>> from gmemx.plugin import NativePluginLoader, sample_library
+    >>> with NativePluginLoader.load(sample_library()) as loaded:
+    ...     loaded.call("echo", "[1]")
+    '[1]'
+    """
 
     @staticmethod
     def load(
@@ -43,7 +54,17 @@ class NativePluginLoader:
 
     @staticmethod
     def load_by_name(library_name: str, **options: Any) -> NativePlugin:
-        """Load ``lib<name>.so`` from this folder, from what cargo builds in it, or from PATH."""
+        """Load ``lib<name>.so`` from this folder, from what cargo builds in it, or from PATH.
+
+        On macOS it is ``lib<name>.dylib``, on Windows ``<name>.dll``.
+
+        Parameters
+        ----------
+        library_name : str
+            Without ``lib`` and ``.so``.
+        **options
+            As of `gmemx.plugin.load`.
+        """
         return plugins.load(found(library_name), None, **options)
 
     @staticmethod
@@ -77,7 +98,7 @@ def found(name: str) -> Path:
         raise TypeError(f"the name of a library is a string, not {type(name).__name__}")
     if not name or "/" in name or "\0" in name:
         raise PluginArgumentError(f"the name of a library is without a folder, not {name!r}")
-    file = f"lib{name}.so"
+    file = FILE.format(name)
     folders = [*FOLDERS, *filter(None, os.environ.get("PATH", "").split(os.pathsep))]
     for folder in folders:
         path = Path(folder) / file

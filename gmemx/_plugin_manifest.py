@@ -62,7 +62,14 @@ class GitInfo:
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """How, when and by whom a bundle was built; nothing of it can be verified."""
+    """How, when and by whom a bundle was built; nothing of it can be verified.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> plugin.BuildInfo(compiler="cc 12").compiler
+    'cc 12'
+    """
 
     built_by: str | None = None
     built_at: str | None = None
@@ -109,6 +116,12 @@ class SchemaInfo:
     format : str or None
         Such as ``"json-schema"`` or ``"c-header"``.
     description : str or None
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> plugin.SchemaInfo(path="schema/a.json", checksum=64 * "0").path
+    'schema/a.json'
     """
 
     path: str
@@ -147,6 +160,20 @@ class VariantInfo:
         SHA-256, in hexadecimal behind ``sha256:``.
     build : object
         What the builder chose to say of it.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> manifest = plugin.BundleManifest.from_dict({
+    ...     "bundle_version": "1.0",
+    ...     "plugin": {"name": "sample", "version": "1.0.0"},
+    ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+    ...         "library": "lib/linux-x86_64/release/libsample.so",
+    ...         "checksum": "sha256:" + 64 * "0",
+    ...     }}}},
+    ... })
+    >>> manifest.platform("linux-x86_64").variant().checksum[:7]
+    'sha256:'
     """
 
     library: str
@@ -182,6 +209,20 @@ class PlatformInfo:
     variants : mapping of str to VariantInfo
     default_variant : str
         ``"release"`` unless the bundle says otherwise.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> manifest = plugin.BundleManifest.from_dict({
+    ...     "bundle_version": "1.0",
+    ...     "plugin": {"name": "sample", "version": "1.0.0"},
+    ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+    ...         "library": "lib/linux-x86_64/release/libsample.so",
+    ...         "checksum": "sha256:" + 64 * "0",
+    ...     }}}},
+    ... })
+    >>> manifest.platform("linux-x86_64").list_variants()
+    ['release']
     """
 
     variants: Mapping[str, VariantInfo]
@@ -215,23 +256,130 @@ class PlatformInfo:
         return self.variants[self.default_variant].checksum
 
     def get_library(self, variant: str) -> str:
-        """Give the path of a variant's library."""
+        """Give the path of a variant's library.
+
+        Parameters
+        ----------
+        variant : str
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").get_library("release")
+        'lib/linux-x86_64/release/libsample.so'
+        """
         return self.variant(variant).library
 
     def get_checksum(self, variant: str) -> str:
-        """Give the checksum of a variant's library."""
+        """Give the checksum of a variant's library.
+
+        Parameters
+        ----------
+        variant : str
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").get_checksum("release")[:7]
+        'sha256:'
+        """
         return self.variant(variant).checksum
 
     def get_default_variant(self) -> str:
-        """Name the variant that is loaded where none is asked for."""
+        """Name the variant that is loaded where none is asked for.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").get_default_variant()
+        'release'
+        """
         return self.default_variant
 
     def list_variants(self) -> list[str]:
-        """Name all variants."""
+        """Name all variants.
+
+        Returns
+        -------
+        list of str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").list_variants()
+        ['release']
+        """
         return list(self.variants)
 
     def variant(self, name: str | None = None) -> VariantInfo:
-        """Give a variant, by default the default one; never another than was asked for."""
+        """Give a variant, by default the default one; never another than was asked for.
+
+        Parameters
+        ----------
+        name : str, optional
+
+        Returns
+        -------
+        VariantInfo
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").variant().library
+        'lib/linux-x86_64/release/libsample.so'
+        """
         found = self.variants.get(name or self.default_variant)
         if found is None:
             has = ", ".join(self.variants)
@@ -241,7 +389,22 @@ class PlatformInfo:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """Who made a plugin, and under which terms."""
+    """Who made a plugin, and under which terms.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> manifest = plugin.BundleManifest.from_dict({
+    ...     "bundle_version": "1.0",
+    ...     "plugin": {"name": "sample", "version": "1.0.0"},
+    ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+    ...         "library": "lib/linux-x86_64/release/libsample.so",
+    ...         "checksum": "sha256:" + 64 * "0",
+    ...     }}}},
+    ... })
+    >>> manifest.plugin_info.version
+    '1.0.0'
+    """
 
     name: str
     version: str
@@ -343,12 +506,45 @@ class BundleManifest:
         ------
         BundleError
             Where it is no JSON, has one key twice, or is no manifest.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> try:
+        ...     plugin.BundleManifest.from_json("[]")
+        ... except plugin.BundleError as error:
+        ...     print(error.error_code)
+        4
         """
         return cls.from_dict(parse_json(json_str))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BundleManifest:
-        """Check what was read; see `from_json`."""
+        """Check what was read; see `from_json`.
+
+        Returns
+        -------
+        BundleManifest
+
+        Raises
+        ------
+        BundleError
+            Where something is missing or makes no sense.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.plugin_name
+        'sample'
+        """
         fields = Fields(data)
         version = fields.needed("bundle_version")
         if version not in VERSIONS:
@@ -382,16 +578,61 @@ class BundleManifest:
         )
 
     def get_platform(self, platform: str) -> PlatformInfo | None:
-        """Give the libraries for a platform, or None where there are none."""
+        """Give the libraries for a platform, or None where there are none.
+
+        Parameters
+        ----------
+        platform : str
+
+        Returns
+        -------
+        PlatformInfo or None
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.get_platform("windows-x86_64") is None
+        True
+        """
         return self.platforms.get(platform)
 
     def platform(self, name: str | None = None) -> PlatformInfo:
         """Give the libraries for a platform, by default this machine's.
 
+        Parameters
+        ----------
+        name : str, optional
+
         Raises
         ------
         BundleError
             Where there are none: the bundle was built for others.
+
+        Returns
+        -------
+        PlatformInfo
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.platform("linux-x86_64").list_variants()
+        ['release']
         """
         name = name or current_platform()
         found = self.platforms.get(name)
@@ -403,26 +644,102 @@ class BundleManifest:
     def get_effective_build_info(
         self, platform: str, variant: str = DEFAULT_VARIANT
     ) -> BuildInfo | None:
-        """Tell how a variant was built, or the whole bundle where nothing else is said."""
+        """Tell how a variant was built, or the whole bundle where nothing else is said.
+
+        Parameters
+        ----------
+        platform, variant : str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.get_effective_build_info("linux-x86_64", "release") is None
+        True
+        """
         own = self._variant(platform, variant)
         return (own and own.build_info) or self.build_info
 
     def get_effective_sbom(self, platform: str, variant: str = DEFAULT_VARIANT) -> Sbom | None:
-        """Tell what a variant is made of, or the whole bundle where nothing else is said."""
+        """Tell what a variant is made of, or the whole bundle where nothing else is said.
+
+        Parameters
+        ----------
+        platform, variant : str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.get_effective_sbom("linux-x86_64", "release") is None
+        True
+        """
         own = self._variant(platform, variant)
         return (own and own.sbom) or self.sbom
 
     def get_effective_schema_checksum(
         self, platform: str, variant: str = DEFAULT_VARIANT
     ) -> str | None:
-        """Give the checksum of a variant's schemas, or of the bundle's."""
+        """Give the checksum of a variant's schemas, or of the bundle's.
+
+        Parameters
+        ----------
+        platform, variant : str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.get_effective_schema_checksum("linux-x86_64", "release") is None
+        True
+        """
         own = self._variant(platform, variant)
         return (own and own.schema_checksum) or self.schema_checksum
 
     def get_effective_schemas(
         self, platform: str, variant: str = DEFAULT_VARIANT
     ) -> Mapping[str, SchemaInfo]:
-        """Give a variant's schemas, or the bundle's where it has none of its own."""
+        """Give a variant's schemas, or the bundle's where it has none of its own.
+
+        Parameters
+        ----------
+        platform, variant : str
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> manifest = plugin.BundleManifest.from_dict({
+        ...     "bundle_version": "1.0",
+        ...     "plugin": {"name": "sample", "version": "1.0.0"},
+        ...     "platforms": {"linux-x86_64": {"variants": {"release": {
+        ...         "library": "lib/linux-x86_64/release/libsample.so",
+        ...         "checksum": "sha256:" + 64 * "0",
+        ...     }}}},
+        ... })
+        >>> manifest.get_effective_schemas("linux-x86_64", "release")
+        {}
+        """
         own = self._variant(platform, variant)
         return (own and own.schemas) or self.schemas
 

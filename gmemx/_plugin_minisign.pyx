@@ -114,6 +114,15 @@ cdef class MinisignVerifier:
         ------
         ValueError
             Where that is no signature at all.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import MinisignKey, MinisignVerifier
+        >>> key = MinisignKey.generate()
+        >>> verifier = MinisignVerifier(key.public_key)
+        >>> signature = key.sign(b"data")
+        >>> verifier.verify(b"data", signature), verifier.verify(b"date", signature)
+        (True, False)
         """
         cdef bytes key_text = self.public_key.encode()
         cdef bytes signature_text = text_of(signature, "a signature")
@@ -160,7 +169,18 @@ cdef class MinisignKey:
 
     @staticmethod
     def generate():
-        """Make a new key of random numbers."""
+        """Make a new key of random numbers.
+
+        Returns
+        -------
+        MinisignKey
+
+        Examples
+        --------
+        >>> from gmemx.plugin import MinisignKey
+        >>> MinisignKey.generate().public_key == MinisignKey.generate().public_key
+        False
+        """
         cdef MinisignKey key = MinisignKey.__new__(MinisignKey)
         check(libgmemx.gmem_minisign_key_new(&key.ptr))
         key.learn()
@@ -186,6 +206,13 @@ cdef class MinisignKey:
         ------
         ValueError
             Where that is no secret key, or the password is wrong or missing.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import MinisignKey, MinisignVerifier
+        >>> key = MinisignKey.generate()
+        >>> MinisignKey.read(key.to_text()).public_key == key.public_key
+        True
         """
         cdef MinisignKey key = MinisignKey.__new__(MinisignKey)
         cdef bytes file_text = text_of(text, "a secret key")
@@ -225,6 +252,13 @@ cdef class MinisignKey:
         -------
         str
             Two lines. Whoever has them, and the password, can sign.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import MinisignKey, MinisignVerifier
+        >>> key = MinisignKey.generate()
+        >>> key.to_text().count("\\n")
+        2
         """
         cdef bytes secret = password_of(password)
         cdef const char* word = NULL
@@ -258,6 +292,13 @@ cdef class MinisignKey:
         ------
         ValueError
             For a comment of several lines, or of more than 8,000 bytes.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import MinisignKey, MinisignVerifier
+        >>> key = MinisignKey.generate()
+        >>> key.sign(b"data").count("\\n")
+        4
         """
         if comment is None:
             comment = f"timestamp:{int(time.time())}"

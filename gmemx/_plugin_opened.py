@@ -150,15 +150,70 @@ class Bundle:
         return BundleManifest.from_json(data), signer
 
     def list_files(self) -> list[str]:
-        """Name all files in the bundle, whether they are verified or not."""
+        """Name all files in the bundle, whether they are verified or not.
+
+        Returns
+        -------
+        list of str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.list_files()[0]
+        'manifest.json'
+        """
         return self._archive.names()
 
     def sizes(self) -> list[tuple[str, int]]:
-        """Name all files in the bundle and their sizes, whether they are verified or not."""
+        """Name all files in the bundle and their sizes, whether they are verified or not.
+
+        Returns
+        -------
+        list of (str, int)
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> dict(bundle.sizes())["manifest.json"] > 100
+        True
+        """
         return [(name, self._archive.size(name)) for name in self._archive.names()]
 
     def list_variants(self, platform: str | None = None) -> list[str]:
-        """Name the variants for a platform, by default this machine's; empty where it has none."""
+        """Name the variants for a platform, by default this machine's; empty where it has none.
+
+        Parameters
+        ----------
+        platform : str, optional
+
+        Returns
+        -------
+        list of str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.list_variants()
+        ['release']
+        """
         found = self.manifest.get_platform(platform or current_platform())
         return found.list_variants() if found else []
 
@@ -182,6 +237,18 @@ class Bundle:
             Where there is no such platform or variant; never is another one taken.
         SignatureError
             Where it was not signed by the key that signed the manifest.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.read_library()[:4]
+        b'\\x7fELF'
         """
         return self._library(self.manifest.platform(platform).variant(variant))
 
@@ -213,6 +280,19 @@ class Bundle:
             As `read_library`.
         FileExistsError
             Where the folder has a file of that name; it stays as it is.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> extracted = bundle.extract_library(folder.name)
+        >>> os.path.dirname(extracted) == folder.name
+        True
         """
         info = self.manifest.platform(platform).variant(variant)
         data = self._library(info)
@@ -241,6 +321,19 @@ class Bundle:
         Returns
         -------
         NativePlugin
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> with bundle.load() as loaded:
+        ...     loaded.call("echo", "[1]")
+        '[1]'
         """
         from gmemx.plugin import load
 
@@ -249,10 +342,31 @@ class Bundle:
     def read_schema(self, schema_name: str) -> str:
         """Give the text of a schema, its checksum verified.
 
+        Parameters
+        ----------
+        schema_name : str
+            As the manifest has it.
+
         Raises
         ------
         BundleError
             Where there is no such schema, or it is no text.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from pathlib import Path
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path, schema = os.path.join(folder.name, "sample.rbp"), Path(folder.name, "echo.json")
+        >>> _ = schema.write_text('{"type": "object"}')
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(
+        ...     path, name="sample", version="1.0.0", libraries=library, schemas=[schema]
+        ... )
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.read_schema("echo.json")
+        '{"type": "object"}'
         """
         try:
             return self._schema(schema_name).decode("utf-8")
@@ -289,6 +403,18 @@ class Bundle:
         ------
         BundleError, SignatureError
             For the first thing that does not fit.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.verify()  # nothing that nobody vouches for
+        []
         """
         vouched = {MANIFEST}
         for info in _libraries(self.manifest):
@@ -301,7 +427,19 @@ class Bundle:
         return [name for name in self.list_files() if name not in vouched]
 
     def close(self) -> None:
-        """Close the file. What was extracted stays."""
+        """Close the file. What was extracted stays.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gmemx import plugin
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "sample.rbp")
+        >>> library = plugin.sample_library()
+        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
+        >>> bundle = plugin.BundleLoader(path, verify_signatures=False).open()
+        >>> bundle.close()
+        """
         self._archive.close()
 
     def __enter__(self) -> Bundle:

@@ -71,6 +71,16 @@ cdef class PluginResponse:
         ------
         BufferError
             If arrays, tensors or memoryviews still use it.
+
+        Examples
+        --------
+        >>> import struct
+        >>> from gmemx import plugin
+        >>> loaded = plugin.load(plugin.sample_library())
+        >>> response = loaded.call_raw(2, struct.pack("=2q", 40, 2))
+        >>> response.close()
+        >>> response.closed
+        True
         """
         if self.is_closed:
             return
@@ -145,7 +155,21 @@ cdef class PluginResponse:
             PyBuffer_Release(&view)
 
     def tobytes(self):
-        """A copy of its bytes."""
+        """A copy of its bytes.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import struct
+        >>> from gmemx import plugin
+        >>> loaded = plugin.load(plugin.sample_library())
+        >>> response = loaded.call_raw(2, struct.pack("=2q", 40, 2))
+        >>> struct.unpack("=q", response.tobytes())
+        (42,)
+        """
         live(self)
         return PyBytes_FromStringAndSize(<const char*> self.response.data, self.response.len)
 
@@ -162,6 +186,19 @@ cdef class PluginResponse:
         ------
         PluginArgumentError
             If that does not fit its size exactly; a ValueError.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> import struct
+        >>> from gmemx import plugin
+        >>> loaded = plugin.load(plugin.sample_library())
+        >>> response = loaded.call_raw(2, struct.pack("=2q", 40, 2))
+        >>> response.tensor("int64").tolist()
+        [42]
         """
         kind = dtype_of(dtype)
         cdef Py_ssize_t count = count_of(self, kind)
@@ -170,7 +207,26 @@ cdef class PluginResponse:
         return made if shape is None else made.reshape(shape)
 
     def numpy(self, dtype="uint8", shape=None):
-        """The NumPy array of its memory, read-only; parameters and errors as `tensor`."""
+        """The NumPy array of its memory, read-only; parameters and errors as `tensor`.
+
+        Parameters
+        ----------
+        dtype, shape : optional
+            As `tensor`.
+
+        Returns
+        -------
+        numpy.ndarray
+
+        Examples
+        --------
+        >>> import struct
+        >>> from gmemx import plugin
+        >>> loaded = plugin.load(plugin.sample_library())
+        >>> response = loaded.call_raw(2, struct.pack("=2q", 40, 2))
+        >>> response.numpy("int64").tolist()
+        [42]
+        """
         import numpy as np
 
         try:

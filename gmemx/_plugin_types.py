@@ -43,7 +43,22 @@ class LogLevel(Named):
 
     @classmethod
     def from_code(cls, code: int) -> LogLevel:
-        """The level of a number; ValueError where there is none."""
+        """The level of a number; ValueError where there is none.
+
+        Parameters
+        ----------
+        code : int
+
+        Returns
+        -------
+        LogLevel
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LogLevel
+        >>> LogLevel.from_code(1).name
+        'DEBUG'
+        """
         try:
             return cls(code)
         except ValueError:
@@ -51,7 +66,22 @@ class LogLevel(Named):
 
     @classmethod
     def from_string(cls, level: str) -> LogLevel:
-        """The level of a name, in any case; ValueError where there is none."""
+        """The level of a name, in any case; ValueError where there is none.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        LogLevel
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LogLevel
+        >>> LogLevel.from_string("warn").name
+        'WARN'
+        """
         found = cls.__members__.get(level.upper())
         if found is None:
             names = ", ".join(name.lower() for name in cls.__members__)
@@ -59,7 +89,18 @@ class LogLevel(Named):
         return found
 
     def to_string(self) -> str:
-        """The name as configurations have it."""
+        """The name as configurations have it.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LogLevel
+        >>> LogLevel.INFO.to_string()
+        'info'
+        """
         return self.name.lower()
 
 
@@ -82,18 +123,55 @@ class LifecycleState(Named):
 
     @classmethod
     def from_code(cls, code: int) -> LifecycleState:
-        """The state of a number; ValueError where there is none."""
+        """The state of a number; ValueError where there is none.
+
+        Parameters
+        ----------
+        code : int
+
+        Returns
+        -------
+        LifecycleState
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LifecycleState
+        >>> LifecycleState.from_code(2).name
+        'ACTIVE'
+        """
         try:
             return cls(code)
         except ValueError:
             raise InvalidArgumentError(f"a state is from 0 to 5, not {code!r}") from None
 
     def can_handle_requests(self) -> bool:
-        """Whether it answers calls."""
+        """Whether it answers calls.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LifecycleState
+        >>> LifecycleState.ACTIVE.can_handle_requests()
+        True
+        """
         return self is LifecycleState.ACTIVE
 
     def is_terminal(self) -> bool:
-        """Whether it will never answer calls again."""
+        """Whether it will never answer calls again.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> from gmemx.plugin import LifecycleState
+        >>> LifecycleState.STOPPED.is_terminal()
+        True
+        """
         return self in (LifecycleState.STOPPED, LifecycleState.FAILED)
 
 
@@ -160,11 +238,38 @@ class PluginConfig:
 
     @classmethod
     def defaults(cls) -> PluginConfig:
-        """A configuration of which nothing was said."""
+        """A configuration of which nothing was said.
+
+        Returns
+        -------
+        PluginConfig
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig.defaults().to_dict() == PluginConfig().to_dict()
+        True
+        """
         return cls()
 
     def log_level(self, level: LogLevel | str | int) -> PluginConfig:
-        """Set how much the plugin logs."""
+        """Set how much the plugin logs.
+
+        Parameters
+        ----------
+        level : LogLevel or str
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().log_level("debug").to_dict()["log_level"]
+        'debug'
+        """
         try:
             self._values["log_level"] = level_of(level).to_string()
         except InvalidArgumentError as error:
@@ -172,44 +277,155 @@ class PluginConfig:
         return self
 
     def worker_threads(self, threads: int | None) -> PluginConfig:
-        """Set how many threads the plugin runs its handlers on; None: one for each core."""
+        """Set how many threads the plugin runs its handlers on; None: one for each core.
+
+        Parameters
+        ----------
+        count : int or None
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().worker_threads(2).to_dict()["worker_threads"]
+        2
+        """
         if threads is not None:
             threads = integer_of("worker_threads", threads, 1, MOST_THREADS)
         self._values["worker_threads"] = threads
         return self
 
     def max_concurrent_ops(self, most: int) -> PluginConfig:
-        """Set how many calls the plugin runs at once, 0 for any number."""
+        """Set how many calls the plugin runs at once, 0 for any number.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().max_concurrent_ops(100).to_dict()["max_concurrent_ops"]
+        100
+        """
         self._values["max_concurrent_ops"] = integer_of("max_concurrent_ops", most, 0, 2**63 - 1)
         return self
 
     def shutdown_timeout_ms(self, timeout: int) -> PluginConfig:
-        """Set how many milliseconds the plugin may take to stop."""
+        """Set how many milliseconds the plugin may take to stop.
+
+        Parameters
+        ----------
+        milliseconds : int
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().shutdown_timeout_ms(500).to_dict()["shutdown_timeout_ms"]
+        500
+        """
         self._values["shutdown_timeout_ms"] = integer_of(
             "shutdown_timeout_ms", timeout, 0, 2**63 - 1
         )
         return self
 
     def set(self, key: str, value: Any) -> PluginConfig:
-        """Set one of the plugin's own settings."""
+        """Set one of the plugin's own settings.
+
+        Parameters
+        ----------
+        key : str
+        value : object
+            Anything that JSON has.
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().set("colour", "red").to_dict()["data"]
+        {'colour': 'red'}
+        """
         self._values["data"] |= object_of("data", {key: value})
         return self
 
     def init_param(self, key: str, value: Any) -> PluginConfig:
-        """Set one of the things the plugin needs at its start."""
+        """Set one of the things the plugin needs at its start.
+
+        Parameters
+        ----------
+        key : str
+        value : object
+            Anything that JSON has.
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().init_param("seed", 7).to_dict()["init_params"]
+        {'seed': 7}
+        """
         known = self._values["init_params"] or {}
         self._values["init_params"] = known | object_of("init_params", {key: value})
         return self
 
     def init_params(self, parameters: Mapping[str, Any] | None) -> PluginConfig:
-        """Set all the plugin needs at its start, in place of what was set."""
+        """Set all the plugin needs at its start, in place of what was set.
+
+        Parameters
+        ----------
+        params : dict
+
+        Returns
+        -------
+        PluginConfig
+            This one, for the next call.
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig().init_params({"seed": 7}).to_dict()["init_params"]
+        {'seed': 7}
+        """
         if parameters is not None:
             parameters = object_of("init_params", parameters)
         self._values["init_params"] = parameters
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """What the plugin is told: a new dict; without what was left to it."""
+        """What the plugin is told: a new dict; without what was left to it.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> from gmemx.plugin import PluginConfig
+        >>> PluginConfig(max_concurrent_ops=3).to_dict()["max_concurrent_ops"]
+        3
+        """
         left = ("worker_threads", "init_params")
         return {
             key: dict(value) if isinstance(value, dict) else value
@@ -218,7 +434,20 @@ class PluginConfig:
         }
 
     def to_json_bytes(self) -> bytes:
-        """`to_dict` as the plugin reads it."""
+        """`to_dict` as the plugin reads it.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import json
+        >>> from gmemx.plugin import PluginConfig
+        >>> config = PluginConfig()
+        >>> json.loads(config.to_json_bytes()) == config.to_dict()
+        True
+        """
         return json.dumps(self.to_dict(), ensure_ascii=False).encode()
 
     def __eq__(self, other: object) -> bool:

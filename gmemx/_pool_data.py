@@ -37,6 +37,16 @@ class PoolStats:
         When it was made, in nanoseconds since 1970.
     mode : int
         Permissions of its files.
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import BufferPool
+    >>> pool = BufferPool.anonymous(capacity=4)
+    >>> guard = pool.acquire_cpu(100)
+    >>> stats = pool.stats()
+    >>> stats.used, stats.used_bytes >= 100
+    (1, True)
     """
 
     capacity: int
@@ -70,6 +80,15 @@ class BufferInfo:
         Process id of whoever acquired it.
     on_device, sealed, in_flight : bool
         Whether it is on a CUDA device, sealed, on its way.
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import BufferPool
+    >>> pool = BufferPool.anonymous(capacity=4)
+    >>> guard = pool.acquire_cpu(100)
+    >>> [buffer.size for buffer in pool.buffers()]
+    [100]
     """
 
     handle: int
@@ -97,6 +116,15 @@ class ProcessInfo:
         Buffers that it holds.
     alive : bool
         False where it is dead and its buffers have not been reclaimed yet.
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import BufferPool
+    >>> pool = BufferPool.anonymous(capacity=4)
+    >>> guard = pool.acquire_cpu(100)
+    >>> [process.holds for process in pool.processes()]
+    [1]
     """
 
     pid: int
@@ -119,6 +147,15 @@ class PoolInfo:
     buffers : tuple of BufferInfo
     processes : tuple of ProcessInfo
     problem : str or None
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import BufferPool
+    >>> from gmemx.pool import stat
+    >>> with BufferPool(f"example-{os.getpid()}", capacity=4) as pool:
+    ...     stat(pool.name).alive
+    True
     """
 
     name: str

@@ -83,6 +83,18 @@ class BufferHandle:
         ------
         PoolNotFoundError
             If the buffer is free by now.
+
+        Returns
+        -------
+        BufferGuard
+
+        Examples
+        --------
+        >>> from gmemx import BufferPool
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.handle.open().size
+        100
         """
         if self._guard is not None and self._guard.is_valid:
             return self._guard

@@ -162,6 +162,13 @@ def gc():
         How many were removed.
     nbytes : int
         How many bytes of shared memory they had.
+
+    Examples
+    --------
+    >>> from gmemx import pool
+    >>> removed, nbytes = pool.gc()
+    >>> removed >= 0, nbytes >= 0
+    (True, True)
     """
     cdef uint64_t pools = 0, nbytes = 0
     with nogil:

@@ -23,6 +23,18 @@ class Match:
         NumPy's name of the type.
     label : str or None
         What `Scanner.label` has said about the address.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> memory = np.array([1, 5, 9, 5], "int32")
+    >>> source = scan.open_buffer(memory)
+    >>> scanner = source.scanner("int32")
+    >>> scanner.initial_scan(9)
+    1
+    >>> scanner.get_matches()[0].value
+    9
     """
 
     address: int
@@ -41,6 +53,18 @@ class Step:
     description : str
     count : int
         How many matches there were then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> memory = np.array([1, 5, 9, 5], "int32")
+    >>> source = scan.open_buffer(memory)
+    >>> scanner = source.scanner("int32")
+    >>> scanner.initial_scan(5)
+    2
+    >>> scanner.history[-1].count
+    2
     """
 
     description: str
@@ -57,6 +81,12 @@ class Skipped:
     reason : {'unmapped', 'unreadable', 'not resident', 'not dumped'}
         'not resident' are pages of files that nobody has read yet, and that a scan would
         load into memory; 'not dumped' is what a core dump leaves out.
+
+    Examples
+    --------
+    >>> from gmemx import scan
+    >>> scan.Skipped(0x1000, 0x2000, "unmapped").reason
+    'unmapped'
     """
 
     start: int
@@ -89,6 +119,12 @@ class Change:
         When that was seen, in seconds since 1970.
     address : int
     old, new : int or float
+
+    Examples
+    --------
+    >>> from gmemx import scan
+    >>> scan.Change(time=0.0, address=0x1000, old=100, new=90).new
+    90
     """
 
     time: float
@@ -104,6 +140,14 @@ class Found(np.ndarray):
     ----------
     skipped : list of Skipped
         Ranges that could not be read.
+
+    Examples
+    --------
+    >>> from gmemx import scan
+    >>> source = scan.open_buffer(b"one two one")
+    >>> found = source.find("6f 6e 65")
+    >>> found.tolist(), found.skipped
+    ([0, 8], [])
     """
 
     skipped: list[Skipped]

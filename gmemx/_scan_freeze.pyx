@@ -81,7 +81,20 @@ class Freeze:
         return state_of(self._source, self._number)[2]
 
     def stop(self):
-        """Let it go; it is not written any more when this returns. Again does nothing."""
+        """Let it go; it is not written any more when this returns. Again does nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> frozen = source.freeze(4, 5, "int32")
+        >>> frozen.stop()
+        >>> memory[1] = 6
+        >>> memory[1].item()
+        6
+        """
         remove(self._source, self._number)
 
     def __enter__(self):

@@ -46,7 +46,24 @@ class PointerPath:
     offsets: tuple[int, ...]
 
     def resolve(self, source: Source) -> int | None:
-        """Where it leads now; None where the module or a pointer is missing."""
+        """Where it leads now; None where the module or a pointer is missing.
+
+        Parameters
+        ----------
+        source : Source
+
+        Returns
+        -------
+        int or None
+
+        Examples
+        --------
+        >>> import os
+        >>> from gmemx import scan
+        >>> with scan.open_process(os.getpid()) as process:
+        ...     scan.PointerPath("game", 0x4A10, (0x28,)).resolve(process) is None
+        True
+        """
         (address,), (there,) = follow(source, [self])
         return int(address) if there else None
 
@@ -63,6 +80,13 @@ class PointerPaths(Sequence[PointerPath]):
     paths : iterable of PointerPath
     target : int
         The address they led to.
+
+    Examples
+    --------
+    >>> from gmemx import scan
+    >>> paths = scan.PointerPaths([scan.PointerPath("game", 0x4A10, (0x28,))])
+    >>> len(paths), paths[0].module
+    (1, 'game')
     """
 
     def __init__(self, paths: Iterable[PointerPath], target: int = 0) -> None:
@@ -87,11 +111,40 @@ class PointerPaths(Sequence[PointerPath]):
         numpy.ndarray of uint64
             0 where it leads nowhere.
         numpy.ndarray of bool
+
+        Examples
+        --------
+        >>> import os
+        >>> from gmemx import scan
+        >>> paths = scan.PointerPaths([scan.PointerPath("game", 0x4A10, (0x28,))])
+        >>> with scan.open_process(os.getpid()) as process:
+        ...     ends, there = paths.resolve(process)
+        >>> there.tolist()  # this process has no module of that name
+        [False]
         """
         return follow(source, self._paths)
 
     def leading_to(self, source: Source, address: int) -> PointerPaths:
-        """Those that lead to an address now: in a later run, to where the value is then."""
+        """Those that lead to an address now: in a later run, to where the value is then.
+
+        Parameters
+        ----------
+        source : Source
+        address : int
+
+        Returns
+        -------
+        PointerPaths
+
+        Examples
+        --------
+        >>> import os
+        >>> from gmemx import scan
+        >>> paths = scan.PointerPaths([scan.PointerPath("game", 0x4A10, (0x28,))])
+        >>> with scan.open_process(os.getpid()) as process:
+        ...     len(paths.leading_to(process, 0x1000))
+        0
+        """
         address = operator.index(address)
         ends, there = self.resolve(source)
         good = np.flatnonzero(there & (ends == np.uint64(address)))
@@ -103,7 +156,28 @@ class PointerPaths(Sequence[PointerPath]):
         return PointerPaths([path for path in self._paths if path in others], self._target)
 
     def save(self, path: Any) -> None:
-        """Write them to a file, as JSON."""
+        """Write them to a file, as JSON.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+
+        Examples
+        --------
+        >>> from gmemx import scan
+        >>> paths = scan.PointerPaths([scan.PointerPath("game", 0x4A10, (0x28,))])
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "health.paths")
+        >>> paths.save(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
         modules = list(dict.fromkeys(each.module for each in self._paths))
         number = {module: i for i, module in enumerate(modules)}
         rows = [[number[each.module], each.offset, *each.offsets] for each in self._paths]
@@ -114,7 +188,32 @@ class PointerPaths(Sequence[PointerPath]):
 
     @staticmethod
     def load(path: Any) -> PointerPaths:
-        """Read what `save` has written; ValueError where that is something else."""
+        """Read what `save` has written; ValueError where that is something else.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        PointerPaths
+
+        Raises
+        ------
+        ValueError
+            If the file is something else.
+
+        Examples
+        --------
+        >>> from gmemx import scan
+        >>> paths = scan.PointerPaths([scan.PointerPath("game", 0x4A10, (0x28,))])
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "health.paths")
+        >>> paths.save(path)
+        >>> list(scan.PointerPaths.load(path)) == list(paths)
+        True
+        """
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 document = json.load(file)

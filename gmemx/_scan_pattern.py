@@ -61,7 +61,22 @@ class Pattern:
         return self._mask
 
     def matches(self, data: Any) -> bool:
-        """Whether these bytes, of the pattern's length, fit it."""
+        """Whether these bytes, of the pattern's length, fit it.
+
+        Parameters
+        ----------
+        data : bytes-like
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> from gmemx import scan
+        >>> scan.parse_hex_pattern("DE ?? BE").matches(bytes.fromhex("deadbe"))
+        True
+        """
         data = bytes_of(data, "data")
         return len(data) == len(self._data) and all(
             byte & bits == wanted
@@ -168,6 +183,23 @@ def text_pattern(text: str, encoding: str = "utf-8", ignore_case: bool = False) 
         One of Python's; ``utf-16`` and ``utf-32`` mean little endian, without a mark in front.
     ignore_case : bool
         Whether ASCII letters fit in either case.
+
+    Returns
+    -------
+    Pattern
+
+    Raises
+    ------
+    LookupError
+        If Python has no such encoding.
+    ValueError
+        If the text is empty.
+
+    Examples
+    --------
+    >>> from gmemx import scan
+    >>> scan.text_pattern("Hi", ignore_case=True).matches(b"hI")
+    True
     """
     if not isinstance(text, str):
         raise TypeError(f"the text must be a string, not {type(text).__name__}")

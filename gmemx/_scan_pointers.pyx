@@ -24,6 +24,15 @@ cdef class PointerMap:
     """All pointers of a process at one moment; a context manager.
 
     Made by `Source.pointers`. It does not change with the process, and outlives it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> memory = np.array([0x1008, 5], "uint64")  # the first points to the second
+    >>> pointers = scan.open_buffer(memory, address=0x1000).pointers()
+    >>> len(pointers)
+    1
     """
 
     cdef libgmemx.gmem_pointers* ptr
@@ -45,14 +54,36 @@ cdef class PointerMap:
         return self.is_closed
 
     def close(self):
-        """Free it; searches that run are finished first."""
+        """Free it; searches that run are finished first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([0x1008, 5], "uint64")  # the first points to the second
+        >>> pointers = scan.open_buffer(memory, address=0x1000).pointers()
+        >>> pointers.close()
+        >>> pointers.closed
+        True
+        """
         self.is_closed = True
         if self.uses == 0:
             libgmemx.gmem_pointers_free(self.ptr)
             self.ptr = NULL
 
     def cancel(self):
-        """Make the searches that run end with CancelledError; from any thread."""
+        """Make the searches that run end with CancelledError; from any thread.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([0x1008, 5], "uint64")  # the first points to the second
+        >>> pointers = scan.open_buffer(memory, address=0x1000).pointers()
+        >>> pointers.cancel()  # nothing runs
+        >>> pointers.closed
+        False
+        """
         for canceller in list(self.running):
             canceller.cancel()
 
@@ -104,6 +135,15 @@ cdef class PointerMap:
         ------
         CancelledError
             If it was cancelled.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([0x1008, 5], "uint64")  # the first points to the second
+        >>> pointers = scan.open_buffer(memory, address=0x1000).pointers()
+        >>> len(pointers.paths(0x1008))  # a buffer has no module to begin at
+        0
         """
         cdef uint64_t address = address_of(target)
         cdef uint32_t steps = min(positive(depth, "depth"), 2**32 - 1)

@@ -30,6 +30,14 @@ class ProcessEntry:
         Its command line; empty for a thread of the kernel's.
     uid : int
         Whose it is.
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import scan
+    >>> (entry,) = [entry for entry in scan.list_processes() if entry.pid == os.getpid()]
+    >>> entry.uid == os.getuid()
+    True
     """
 
     pid: int
@@ -39,7 +47,24 @@ class ProcessEntry:
     uid: int
 
     def is_called(self, name: str) -> bool:
-        """Whether that is its name, or that of its program or of the first of its command."""
+        """Whether that is its name, or that of its program or of the first of its command.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> import os
+        >>> from gmemx import scan
+        >>> (entry,) = [entry for entry in scan.list_processes() if entry.pid == os.getpid()]
+        >>> entry.is_called(entry.name)
+        True
+        """
         programs = (self.executable or "", self.command[0] if self.command else "")
         return name == self.name or name in [os.path.basename(path) for path in programs]
 

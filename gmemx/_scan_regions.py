@@ -44,6 +44,16 @@ class Region:
     inode : int
     device : tuple of int
         The major and minor numbers of the file's device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> memory = np.array([1, 5, 9, 5], "int32")
+    >>> source = scan.open_buffer(memory)
+    >>> (region,) = source.regions()
+    >>> region.start, region.end, region.kind
+    (0, 16, 'image')
     """
 
     start: int
@@ -247,7 +257,21 @@ class Regions(Sequence[Region]):
         self._regions = tuple(chosen(read()))
 
     def refresh(self) -> Regions:
-        """The regions that fit the same filter now."""
+        """The regions that fit the same filter now.
+
+        Returns
+        -------
+        Regions
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> len(source.regions().refresh())
+        1
+        """
         return Regions(self._read, self._filter, self._of)
 
     @property
@@ -256,7 +280,25 @@ class Regions(Sequence[Region]):
         return sum(region.size for region in self._regions)
 
     def at(self, address: int) -> Region | None:
-        """The region an address is in, None where there is none."""
+        """The region an address is in, None where there is none.
+
+        Parameters
+        ----------
+        address : int
+
+        Returns
+        -------
+        Region or None
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> source.regions().at(4).size, source.regions().at(16)
+        (16, None)
+        """
         return next((region for region in self._regions if address in region), None)
 
     @overload

@@ -130,7 +130,18 @@ cdef class Source:
         return self.is_closed
 
     def close(self):
-        """Let go of the memory. What was made from it is closed too; again does nothing."""
+        """Let go of the memory. What was made from it is closed too; again does nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> source.close()
+        >>> source.closed
+        True
+        """
         cdef libgmemx.gmem_freezer* freezer = self.freezer
         if self.is_closed:
             return
@@ -149,6 +160,16 @@ cdef class Source:
         """Make the searches that run on it end with CancelledError; from any thread.
 
         A scanner's own scans are cancelled by `Scanner.cancel`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> source.cancel()  # nothing runs
+        >>> len(source.read(0, 16))
+        16
         """
         for canceller in list(self.running):
             canceller.cancel()
@@ -231,6 +252,12 @@ cdef class Source:
         ------
         OSError
             If not all can be read; the text has the first address that cannot.
+
+        Examples
+        --------
+        >>> from gmemx import scan
+        >>> scan.open_buffer(b"some bytes", address=0x1000).read(0x1005, 5)
+        b'bytes'
         """
         cdef uint64_t start = address_of(address)
         cdef size_t got
@@ -246,6 +273,13 @@ cdef class Source:
     def read_into(self, address, buffer):
         """Fill a writable, contiguous buffer; how many bytes there were to read.
 
+        Parameters
+        ----------
+        address : int
+        buffer : writable buffer
+
+        Examples
+        --------
         >>> from gmemx import scan
         >>> room = bytearray(4)
         >>> with scan.open_buffer(b"abc") as source:
@@ -281,6 +315,15 @@ cdef class Source:
         ------
         OSError
             If not all could be written; those before the address in the text were.
+
+        Examples
+        --------
+        >>> from gmemx import scan
+        >>> memory = bytearray(b"some bytes")
+        >>> scan.open_buffer(memory).write(0, b"more")
+        4
+        >>> memory
+        bytearray(b'more bytes')
         """
         cdef uint64_t start = address_of(address)
         cdef Py_buffer view
@@ -341,6 +384,28 @@ cdef class Source:
         """Write one value; OverflowError where the type cannot hold it.
 
         Parameters as of `read_value` and `write`.
+
+        Parameters
+        ----------
+        address, value, type, force
+            As of `read_value` and `write`.
+
+        Raises
+        ------
+        OverflowError
+            If the type cannot hold the value.
+        OSError
+            If it cannot be written there.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> source.write_value(4, -1, "int32")
+        >>> memory.tolist()
+        [1, -1, 9, 5]
         """
         cdef bint big = False
         cdef int kind = type_of(type, &big)
@@ -412,6 +477,17 @@ cdef class Source:
             If one cannot be written, and `partial` is not said. The others are.
         OverflowError
             If the type cannot hold a value. Nothing is written then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> source.write_many([0, 12], [7, 8], "int32")
+        2
+        >>> memory.tolist()
+        [7, 5, 9, 8]
         """
         from gmemx._scan_cells import write_many
 
@@ -476,6 +552,16 @@ cdef class Source:
     def scanner(self, type="int32", regions=None, **options):
         """A `Scanner` of this source; the options are its own.
 
+        Parameters
+        ----------
+        type : str, numpy.dtype, type, or several
+        regions : Regions or iterable of Region or (start, end), optional
+            None for all that can be read.
+        **options
+            As `Scanner` has them.
+
+        Examples
+        --------
         >>> import numpy as np
         >>> from gmemx import scan
         >>> with scan.open_buffer(np.arange(5, dtype="i4")) as source:
@@ -496,6 +582,18 @@ cdef class Source:
             Where they may lie; None for all that can be read.
         threads, progress, stop
             As of `find`.
+
+        Returns
+        -------
+        PointerMap
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([0x1008, 5], "uint64")  # the first points to the second
+        >>> len(scan.open_buffer(memory, address=0x1000).pointers())
+        1
         """
         from gmemx._scan_pointers import pointer_map
 
@@ -519,6 +617,16 @@ cdef class Source:
         -------
         Freeze
             It ends with its `stop`, or with the source.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> with source.freeze(4, 5, "int32", interval=0.001) as frozen:
+        ...     frozen.value
+        5
         """
         from gmemx._scan_freeze import freeze
 
@@ -571,6 +679,22 @@ cdef class Source:
         ------
         NotImplementedError
             If the source is no process.
+
+        Returns
+        -------
+        Stopped
+
+        Examples
+        --------
+        >>> import subprocess, sys
+        >>> from gmemx import scan
+        >>> program = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        >>> child = subprocess.Popen(program, stdin=subprocess.PIPE)
+        >>> with scan.open_process(child.pid) as process, process.stop():
+        ...     len(process.regions()) > 0
+        True
+        >>> child.communicate()[0] is None
+        True
         """
         from gmemx._scan_stopped import Stopped
 
@@ -606,6 +730,14 @@ cdef class Process(Source):
     Attributes
     ----------
     pid : int
+
+    Examples
+    --------
+    >>> import os
+    >>> from gmemx import scan
+    >>> with scan.open_process(os.getpid()) as process:
+    ...     process.pid == os.getpid()
+    True
     """
 
     @property

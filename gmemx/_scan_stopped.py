@@ -34,7 +34,20 @@ class Stopped:
         self._source = source
 
     def resume(self) -> None:
-        """Let it go on; again does nothing."""
+        """Let it go on; again does nothing.
+
+        Examples
+        --------
+        >>> import subprocess, sys
+        >>> from gmemx import scan
+        >>> program = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        >>> child = subprocess.Popen(program, stdin=subprocess.PIPE)
+        >>> process = scan.open_process(child.pid)
+        >>> stopped = process.stop()
+        >>> stopped.resume()
+        >>> child.communicate()[0] is None
+        True
+        """
         source, self._source = self._source, None
         if source is not None:
             source._resume()

@@ -180,7 +180,19 @@ class Scanner(Matches):
         return self._engine.closed
 
     def close(self) -> None:
-        """Forget everything; scans that run are finished first."""
+        """Forget everything; scans that run are finished first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.close()
+        >>> scanner.closed
+        True
+        """
         self._engine.close()
 
     def __enter__(self) -> Scanner:
@@ -197,11 +209,57 @@ class Scanner(Matches):
         return f"<Scanner of {', '.join(self.types)} in {self.source!r}, {told}>"
 
     def set_value_type(self, type: Any, byteorder: str | None = None) -> None:
-        """Look for other types from now on; the matches and checkpoints are forgotten."""
+        """Look for other types from now on; the matches and checkpoints are forgotten.
+
+        Parameters
+        ----------
+        type : str, numpy.dtype, type, or several
+            As of `Scanner`.
+        byteorder : {'little', 'big'}, optional
+            As it is without it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such type.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.set_value_type("int16")
+        >>> scanner.types
+        ('int16',)
+        """
         self._anew(type, byteorder, self.alignment)
 
     def set_alignment(self, alignment: int | None) -> None:
-        """Look at other addresses from now on; the matches and checkpoints are forgotten."""
+        """Look at other addresses from now on; the matches and checkpoints are forgotten.
+
+        Parameters
+        ----------
+        alignment : int or None
+            As of `Scanner`.
+
+        Raises
+        ------
+        ValueError
+            If it is no power of two.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.set_alignment(8)
+        >>> scanner.initial_scan()
+        2
+        """
         self._anew(list(self.types), self.byteorder, alignment)
 
     def _anew(self, types: Any, byteorder: str | None, alignment: int | None) -> None:
@@ -288,35 +346,227 @@ class Scanner(Matches):
         return self._scan(Engine.first, how, regions, is_first=True)
 
     def rescan(self, **how: Unpack[How]) -> int:
-        """Read the matches anew, and keep all that can still be read."""
+        """Read the matches anew, and keep all that can still be read.
+
+        Parameters
+        ----------
+        threads, progress, stop
+            See `Scanner`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> memory[1] = 7
+        >>> scanner.rescan(), scanner.values().tolist()
+        (2, [7, 5])
+        """
         return self._scan(Engine.rescan, checked(how))
 
     def filter_eq(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what equals a value; parameters and errors as of `initial_scan`."""
+        """Keep what equals a value; parameters and errors as of `initial_scan`.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_eq(5), scanner.values().tolist()
+        (2, [5, 5])
+        """
         return self._compare("eq", value, None, options)
 
     def filter_ne(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what `filter_eq` would not, NaN included."""
+        """Keep what `filter_eq` would not, NaN included.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_ne(5), scanner.values().tolist()
+        (2, [1, 9])
+        """
         return self._compare("ne", value, None, options)
 
     def filter_lt(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what is less than all that counts as equal to a value."""
+        """Keep what is less than all that counts as equal to a value.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_lt(5), scanner.values().tolist()
+        (1, [1])
+        """
         return self._compare("lt", value, None, options)
 
     def filter_gt(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what is greater than all that counts as equal to a value."""
+        """Keep what is greater than all that counts as equal to a value.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_gt(5), scanner.values().tolist()
+        (1, [9])
+        """
         return self._compare("gt", value, None, options)
 
     def filter_le(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what is less than a value or counts as equal to it."""
+        """Keep what is less than a value or counts as equal to it.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_le(5), scanner.values().tolist()
+        (3, [1, 5, 5])
+        """
         return self._compare("le", value, None, options)
 
     def filter_ge(self, value: Any, **options: Unpack[Equality]) -> int:
-        """Keep what is greater than a value or counts as equal to it."""
+        """Keep what is greater than a value or counts as equal to it.
+
+        Parameters
+        ----------
+        value : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_ge(5), scanner.values().tolist()
+        (3, [5, 9, 5])
+        """
         return self._compare("ge", value, None, options)
 
     def filter_between(self, low: Any, high: Any, **options: Unpack[Equality]) -> int:
-        """Keep what lies between two values, both of them included."""
+        """Keep what lies between two values, both of them included.
+
+        Parameters
+        ----------
+        low, high : int or float
+        tolerance, threads, progress, stop
+            As of `initial_scan`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.filter_between(2, 8), scanner.values().tolist()
+        (2, [5, 5])
+        """
         return self._compare("between", low, high, options)
 
     def filter_changed(self, against: str = "last", **how: Unpack[How]) -> int:
@@ -334,19 +584,125 @@ class Scanner(Matches):
         ------
         UnknownCheckpointError
             If there is no such checkpoint; a KeyError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[1] = 6
+        >>> scanner.filter_changed(), scanner.values().tolist()
+        (1, [6])
         """
         return self._scan(Engine.change, checked(how), "changed", against)
 
     def filter_unchanged(self, against: str = "last", **how: Unpack[How]) -> int:
-        """Keep what has the same bits as before; see `filter_changed`."""
+        """Keep what has the same bits as before; see `filter_changed`.
+
+        Parameters
+        ----------
+        against : str
+            See `filter_changed`.
+        threads, progress, stop
+            See `Scanner`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Raises
+        ------
+        UnknownCheckpointError
+            If there is no such checkpoint; a KeyError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[1] = 6
+        >>> scanner.filter_unchanged(), scanner.values().tolist()
+        (3, [1, 9, 5])
+        """
         return self._scan(Engine.change, checked(how), "unchanged", against)
 
     def filter_increased(self, against: str = "last", **how: Unpack[How]) -> int:
-        """Keep what is greater than before; see `filter_changed`."""
+        """Keep what is greater than before; see `filter_changed`.
+
+        Parameters
+        ----------
+        against : str
+            See `filter_changed`.
+        threads, progress, stop
+            See `Scanner`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Raises
+        ------
+        UnknownCheckpointError
+            If there is no such checkpoint; a KeyError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[:2] = 4
+        >>> scanner.filter_increased(), scanner.values().tolist()
+        (1, [4])
+        """
         return self._scan(Engine.change, checked(how), "increased", against)
 
     def filter_decreased(self, against: str = "last", **how: Unpack[How]) -> int:
-        """Keep what is less than before; see `filter_changed`."""
+        """Keep what is less than before; see `filter_changed`.
+
+        Parameters
+        ----------
+        against : str
+            See `filter_changed`.
+        threads, progress, stop
+            See `Scanner`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Raises
+        ------
+        UnknownCheckpointError
+            If there is no such checkpoint; a KeyError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[:2] = 4
+        >>> scanner.filter_decreased(), scanner.values().tolist()
+        (1, [4])
+        """
         return self._scan(Engine.change, checked(how), "decreased", against)
 
     def filter_increased_by(
@@ -399,7 +755,31 @@ class Scanner(Matches):
         rounded: int | None = None,
         **how: Unpack[How],
     ) -> int:
-        """Keep what has shrunk by an amount; see `filter_increased_by`."""
+        """Keep what has shrunk by an amount; see `filter_increased_by`.
+
+        Parameters
+        ----------
+        low, high, against, threads, progress, stop
+            As of `filter_increased_by`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[1:] -= [2, 3, 2]
+        >>> scanner.filter_decreased_by(2), scanner.values().tolist()
+        (2, [3, 3])
+        """
         arguments = (amount, high, tolerance, rounded, against)
         return self._scan(Engine.change_by, checked(how), True, *arguments)
 
@@ -416,13 +796,50 @@ class Scanner(Matches):
             See `filter_changed`.
         threads, progress, stop
             See `Scanner`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory *= [2, 3, 2, 1]
+        >>> scanner.filter_increased_by_percent(50, 150), scanner.values().tolist()
+        (2, [2, 18])
         """
         return self._scan(Engine.change_by_percent, checked(how), False, low, high, against)
 
     def filter_decreased_by_percent(
         self, low: Any, high: Any = None, *, against: str = "last", **how: Unpack[How]
     ) -> int:
-        """Keep what has shrunk by percents; see `filter_increased_by_percent`."""
+        """Keep what has shrunk by percents; see `filter_increased_by_percent`.
+
+        Parameters
+        ----------
+        low, high, against, threads, progress, stop
+            As of `filter_increased_by_percent`.
+
+        Returns
+        -------
+        int
+            How many matches are left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> memory[1:3] = [1, 8]
+        >>> scanner.filter_decreased_by_percent(50), scanner.values().tolist()
+        (1, [1])
+        """
         return self._scan(Engine.change_by_percent, checked(how), True, low, high, against)
 
     def filter_checkpoint(
@@ -444,6 +861,21 @@ class Scanner(Matches):
         ------
         UnknownCheckpointError
             If there is no such checkpoint; a KeyError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> for name in "abc":
+        ...     scanner.save_checkpoint(name)
+        ...     memory += [1, 2, 3, 4] if name == "a" else [9, 2, 9, 9]
+        >>> scanner.filter_checkpoint("a", "b", "c"), scanner.addresses().tolist()
+        (1, [4])
         """
         return self._scan(Engine.filter_checkpoint, checked(how), a, b, c, margin_percent)
 
@@ -495,7 +927,19 @@ class Scanner(Matches):
         return count
 
     def cancel(self) -> None:
-        """Make the scans that run end with CancelledError; from any thread."""
+        """Make the scans that run end with CancelledError; from any thread.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.cancel()  # nothing runs
+        >>> scanner.initial_scan()
+        4
+        """
         self._engine.cancel()
 
     @property
@@ -510,6 +954,18 @@ class Scanner(Matches):
         ------
         NotFoundError
             If there is no step left to undo.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5), scanner.filter_eq(1)
+        (2, 0)
+        >>> scanner.undo()
+        2
         """
         with self._changing() as engine:
             engine.undo()
@@ -522,23 +978,111 @@ class Scanner(Matches):
         """Read what the matches are now, and keep that by a name.
 
         What later scans compare with as 'last' stays what it was.
+
+        Parameters
+        ----------
+        name : str
+        threads, progress, stop
+            See `Scanner`.
+
+        Raises
+        ------
+        ValueError
+            If the name is empty.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.save_checkpoint("before")
+        >>> memory[0] = 2
+        >>> scanner.filter_changed("before")
+        1
         """
         with self._changing() as engine:
             engine.save_checkpoint(name, checked(how))
 
     def list_checkpoints(self) -> list[str]:
-        """The names of the checkpoints, sorted."""
+        """The names of the checkpoints, sorted.
+
+        Returns
+        -------
+        list of str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.save_checkpoint("before")
+        >>> scanner.list_checkpoints()
+        ['before']
+        """
         return self._engine.checkpoints()
 
     def delete_checkpoint(self, name: str) -> None:
-        """Forget a checkpoint; UnknownCheckpointError where there is none of that name."""
+        """Forget a checkpoint; UnknownCheckpointError where there is none of that name.
+
+        Parameters
+        ----------
+        name : str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan()
+        4
+        >>> scanner.save_checkpoint("before")
+        >>> scanner.delete_checkpoint("before")
+        >>> scanner.list_checkpoints()
+        []
+        """
         with self._changing() as engine:
             engine.delete_checkpoint(name)
 
     # ---- sessions -------------------------------------------------------------------
 
     def save(self, path: Any) -> None:
-        """Write the matches, checkpoints, labels and history to a file."""
+        """Write the matches, checkpoints, labels and history to a file.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; one that was there is whole still.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "session")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.save(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
         from gmemx._scan_session import save
 
         notes = {
@@ -574,6 +1118,22 @@ class Scanner(Matches):
         Returns
         -------
         Scanner
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "session")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.save(path)
+        >>> scan.Scanner.load(path, source).match_count()
+        2
         """
         from gmemx._scan_session import load, notes_of
 
@@ -597,6 +1157,13 @@ class Scanner(Matches):
 
         It runs on another thread. Cancelling the await cancels the scan, and waits for its end.
 
+        Parameters
+        ----------
+        name : str
+            Of a method of this class.
+        *arguments, **options
+            What it is called with.
+
         Examples
         --------
         >>> import asyncio
@@ -613,11 +1180,55 @@ class Scanner(Matches):
         return awaited(method, *arguments, **options)
 
     def initial_scan_async(self, value: Any = None, **options: Any) -> Coroutine[Any, Any, int]:
-        """`initial_scan` to be awaited; see `run_async`."""
+        """`initial_scan` to be awaited; see `run_async`.
+
+        Parameters
+        ----------
+        value, **options
+            As of `initial_scan`.
+
+        Returns
+        -------
+        awaitable of int
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> asyncio.run(scanner.initial_scan_async(5))
+        2
+        """
         return self.run_async("initial_scan", value, **options)
 
     def rescan_async(self, **how: Unpack[How]) -> Coroutine[Any, Any, int]:
-        """`rescan` to be awaited; see `run_async`."""
+        """`rescan` to be awaited; see `run_async`.
+
+        Parameters
+        ----------
+        **how
+            As of `rescan`.
+
+        Returns
+        -------
+        awaitable of int
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> asyncio.run(scanner.rescan_async())
+        2
+        """
         return self.run_async("rescan", **how)
 
 

@@ -1,40 +1,31 @@
 """Virtual arrays: generated cells with a shape, a dtype and a distribution."""
 
-cimport cython
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.long cimport PyLong_CheckExact
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint64_t
 
 from gmemx cimport libgmemx
+from gmemx._array_fold cimport along, folded, histogram_of, refuse
+from gmemx._array_parts cimport address_in, element, is_full, no_room, piece, read_into, room_for
+from gmemx._array_product cimport operand, product
+from gmemx._array_write cimport assign
 from gmemx._buffers cimport address_of, shown, thread_count
-from gmemx._dtypes cimport BOOL, FLOAT32, FLOAT64, GMEMX_DTYPES, UINT64, code_of, dtype_of_code
+from gmemx._dtypes cimport FLOAT32, FLOAT64, UINT64, code_of, dtype_of_code
 from gmemx.generative cimport GMemContext
 from gmemx.status cimport check
 
 import math
 import operator
-import os
 import sys
 
 import numpy as np
 
 from gmemx import _array_layout as layout
+from gmemx._array_parts import chunked, corners, walk
 from gmemx.distributions import distribution_of
-from gmemx.errors import (
-    InvalidArgumentError, OutOfMemoryError, OutOfRangeError, ValueOverflowError,
-)
+from gmemx.errors import InvalidArgumentError, OutOfRangeError, ValueOverflowError
 
-cdef object CELLS = 2**64
-cdef object WORD = 2**64 - 1
-# Elements between two looks for Ctrl-C: some tens of milliseconds.
-cdef object PATIENCE = 1 << 22
-# The same for elements that are folded as they are made.
-cdef uint64_t FOLD_PATIENCE = 1 << 23
-# Columns of a matrix that are added up in one go: steps must be whole ones.
-cdef object SPAN = 1 << 14
-# More elements of eight bytes than there is memory for.
-cdef object TOO_MANY = 2**60
+cdef object CELLS = layout.CELLS
+cdef object WORD = CELLS - 1
 
 
 cdef class VirtualArray:
@@ -229,6 +220,13 @@ cdef class VirtualArray:
     def transpose(self, *axes):
         """A view with its axes in another order; backwards without one.
 
+        Parameters
+        ----------
+        *axes : int
+            A permutation of the axes; also as one tuple.
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.GMemContext(42).array((2, 3, 4)).transpose(1, 0, 2).shape
         (3, 2, 4)
@@ -240,6 +238,11 @@ cdef class VirtualArray:
 
     def reshape(self, *shape):
         """A view of the same elements in C order with another shape; -1 for what is left.
+
+        Parameters
+        ----------
+        *shape : int
+            Also as one tuple; at most one is -1.
 
         Raises
         ------
@@ -264,14 +267,12 @@ cdef class VirtualArray:
         cdef int64_t[65] strides
         cdef size_t n, item = self.dtype.itemsize, done = 0
         cdef VirtualArray step
-        cdef const libgmemx.gmem_context* context = self.context.ptr
-        for leading, run in layout.parts(self.shape, PATIENCE):
+        for leading, run in layout.parts(self.shape, layout.PATIENCE):
             step = piece(self, leading, run)
             n = step.size
             step.describe(&spec, shape, strides)
             with nogil:
-                check(libgmemx.gmem_array_read(
-                    context, &spec, <char*> out + done * item, n, threads))
+                self.c_read(&spec, <char*> out + done * item, n, threads)
             done += n
             PyErr_CheckSignals()
         return 0
@@ -325,7 +326,7 @@ cdef class VirtualArray:
         if turned.flags.c_contiguous and turned.flags.aligned:
             read_into(view, turned, workers)
             return out
-        for leading, run in layout.parts(view.shape, PATIENCE):
+        for leading, run in layout.parts(view.shape, layout.PATIENCE):
             key = leading if run is None else (*leading, run)
             turned[key if key else ...] = piece(view, leading, run).numpy(threads)
         return out
@@ -350,6 +351,12 @@ cdef class VirtualArray:
     def tensor(self, threads=None):
         """All elements as a `gmemx.Tensor` with memory of its own, in C order.
 
+        Parameters
+        ----------
+        threads : int, optional
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.GMemContext(42).array((2, 3), "float32").tensor().shape
         (2, 3)
@@ -357,7 +364,7 @@ cdef class VirtualArray:
         from gmemx.tensor import empty
 
         thread_count(threads)
-        if self.nbytes >= 8 * TOO_MANY:
+        if self.nbytes >= 8 * layout.TOO_MANY:
             raise no_room(self)
         made = empty(self.shape, dtype_of_code(self.code))
         self.numpy(threads, out=made.numpy())
@@ -444,7 +451,20 @@ cdef class VirtualArray:
         return squares / freedom if freedom > 0 else math.nan
 
     def std(self, axis=None, dtype=None, out=None, ddof=0, threads=None):
-        """The standard deviation of all elements: the square root of `var`."""
+        """The standard deviation of all elements: the square root of `var`.
+
+        Parameters
+        ----------
+        axis, out, ddof, threads : optional
+            As of `var`.
+
+        Examples
+        --------
+        >>> import gmemx
+        >>> a = gmemx.GMemContext(42).array(1000, distribution=gmemx.normal(0, 2))
+        >>> abs(a.std() - 2) < 0.2
+        True
+        """
         variance = self.var(axis, dtype, out, ddof, threads)
         return math.sqrt(variance) if axis is None else np.sqrt(variance)
 
@@ -488,20 +508,7 @@ cdef class VirtualArray:
         >>> edges
         array([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
-        thread_count(threads)
-        if np.ndim(bins) == 0:
-            if operator.index(bins) < 1:
-                raise InvalidArgumentError(f"a histogram has at least one bin, not {shown(bins)}")
-            low, high = limits(self, threads) if range is None else map(float, range)
-            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-                raise InvalidArgumentError(
-                    f"a histogram needs finite edges that do not fall, not {low} and {high}")
-            edges = np.histogram_bin_edges(np.empty(0), bins, (low, high))
-        else:
-            edges = np.require(bins, np.float64, "C")
-            if edges.ndim != 1:
-                raise InvalidArgumentError("bins must be a number or one row of edges")
-        return counted(self, edges, threads), edges
+        return histogram_of(self, bins, range, threads)
 
     # ---- products ---------------------------------------------------------
 
@@ -576,6 +583,32 @@ cdef class VirtualArray:
             return result[0].item() if stored.ndim == 1 else result[..., 0]
         return self.rmatvec(stored) if stored.ndim == 1 else self.rmatmat(stored.T).T
 
+    # ---- for nogil callers ------------------------------------------------
+
+    cdef int c_read(
+        self, const libgmemx.gmem_array* described, void* out, size_t n, size_t threads
+    ) except -1 nogil:
+        return check(libgmemx.gmem_array_read(self.context.ptr, described, out, n, threads))
+
+    cdef int c_write(
+        self, const libgmemx.gmem_array* described, const double* values, size_t n
+    ) except -1 nogil:
+        return check(libgmemx.gmem_array_write(self.context.ptr, described, values, n))
+
+    cdef int c_fold(
+        self, const libgmemx.gmem_array* described, int fold, size_t threads, double* value
+    ) except -1 nogil:
+        cdef libgmemx.gmem_array_folding* folding
+        cdef uint64_t left = 1
+        check(libgmemx.gmem_array_folding_new(described, fold, &folding))
+        try:
+            while left:
+                check(libgmemx.gmem_array_folding_carry_on(
+                    folding, self.context.ptr, UINT64_MAX, threads, &left))
+            return check(libgmemx.gmem_array_folding_value(folding, value))
+        finally:
+            libgmemx.gmem_array_folding_free(folding)
+
     # ---- pickles ----------------------------------------------------------
 
     def __reduce__(self):
@@ -615,420 +648,3 @@ def _restore(context, dtype, distribution, offset, shape, strides):
     """An array from its pickle."""
     cdef VirtualArray array = VirtualArray(context, (), dtype, 0, "C", distribution)
     return array.part(offset, shape, strides)
-
-
-cdef bint is_full(object key):
-    """Whether a key has nothing but integers."""
-    return all([layout.is_index(part) for part in key]) if isinstance(key, tuple) else (
-        layout.is_index(key))
-
-
-cdef object address_in(VirtualArray array, object key):
-    """The cell that plain integers name, one for each axis; None for any other key."""
-    cdef tuple keys
-    if PyLong_CheckExact(key):
-        keys = (key,)
-    elif type(key) is tuple:
-        keys = key
-    else:
-        return None
-    if len(keys) != len(array.shape):
-        return None
-    where = array.offset
-    cdef Py_ssize_t axis
-    for axis in range(len(keys)):
-        index = keys[axis]
-        if not PyLong_CheckExact(index):
-            return None
-        extent = array.shape[axis]
-        if index < 0:
-            index += extent
-        if not 0 <= index < extent:
-            layout.position(keys[axis], axis, array.shape)
-        where += index * array.strides[axis]
-    return where
-
-
-cdef object element(VirtualArray array, object address):
-    """One element as a Python number."""
-    cdef libgmemx.gmem_array spec
-    cdef uint64_t room = 0
-    cdef double number
-    spec.offset, spec.ndim = address, 0
-    spec.shape, spec.strides = NULL, NULL
-    spec.dtype = FLOAT64 if array.code == FLOAT64 else array.code
-    spec.distribution = array.drawn
-    if array.code == FLOAT64:
-        check(libgmemx.gmem_array_read(array.context.ptr, &spec, &number, 1, 1))
-        return number
-    check(libgmemx.gmem_array_read(array.context.ptr, &spec, &room, 1, 1))
-    return np.frombuffer((<char*> &room)[:8], array.dtype, 1)[0].item()
-
-
-cdef VirtualArray piece(VirtualArray array, tuple leading, object run):
-    """One of the pieces that layout.parts cuts, with the axes that are left."""
-    if run is None:
-        return array
-    cdef Py_ssize_t axis = len(leading)
-    offset = array.offset + run.start * array.strides[axis]
-    for index, stride in zip(leading, array.strides):
-        offset += index * stride
-    shape = (run.stop - run.start, *array.shape[axis + 1:])
-    return array.part(offset, shape, array.strides[axis:])
-
-
-cdef object no_room(VirtualArray array):
-    return OutOfMemoryError(
-        f"{shown(array.size)} elements of {array.dtype.itemsize} bytes are more than memory can "
-        "hold: take a part of the array, or go through its chunks()")
-
-
-cdef object room_for(VirtualArray array, tuple shape):
-    """An uninitialised array; MemoryError with a clear sentence where there is no room."""
-    if array.nbytes >= 8 * TOO_MANY:
-        raise no_room(array)
-    try:
-        return np.empty(shape, array.dtype)
-    except (MemoryError, ValueError):
-        raise no_room(array) from None
-
-
-cdef int read_into(VirtualArray array, object out, size_t threads) except -1:
-    """Reads to a C-contiguous array of the same shape."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
-    try:
-        array.read(view.buf, threads)
-    finally:
-        PyBuffer_Release(&view)
-    return 0
-
-
-def walk(VirtualArray array):
-    """The elements of one dimension, or views of the first axis."""
-    cdef object i
-    if len(array.shape) == 1:
-        for _, chunk in array.chunks(1 << 12):
-            yield from chunk.tolist()
-        return
-    i = 0
-    while i < array.shape[0]:
-        yield array[i]
-        i += 1
-
-
-def chunked(VirtualArray array, limit, threads):
-    """What `chunks` gives."""
-    for leading, run in layout.parts(array.shape, limit):
-        key = leading if run is None else (*leading, run)
-        yield key, piece(array, leading, run).numpy(threads)
-
-
-def corners(VirtualArray array, edge):
-    """The first and last elements of each axis, and one more between them that is not shown."""
-    sides = []
-    for extent in array.shape:
-        if extent > 2 * edge:
-            # The middle one is never printed: NumPy writes dots there.
-            sides.append([slice(0, edge), slice(edge, edge + 1), slice(extent - edge, extent)])
-        else:
-            sides.append([slice(0, extent)])
-    made = np.empty([sum([s.stop - s.start for s in side]) for side in sides], array.dtype)
-    for picks in layout.indices(tuple([len(side) for side in sides])):
-        source, target = [], []
-        for side, pick in zip(sides, picks):
-            source.append(side[pick])
-            start = sum([s.stop - s.start for s in side[:pick]])
-            target.append(slice(start, start + side[pick].stop - side[pick].start))
-        made[tuple(target)] = array[tuple(source)].numpy(threads=1)
-    return made
-
-
-# ---- writing --------------------------------------------------------------
-
-cdef int assign(VirtualArray array, object value) except -1:
-    """Writes broadcast values to all elements; nothing is written where one does not fit."""
-    cdef libgmemx.gmem_array spec
-    cdef uint64_t[65] shape
-    cdef int64_t[65] strides
-    cdef const double[::1] cells
-    cdef size_t n
-    cdef VirtualArray step
-    given = value.numpy() if isinstance(value, VirtualArray) else value
-    numbers = held(array.dtype, given)
-    while numbers.ndim > len(array.shape) and numbers.shape[0] == 1:
-        numbers = numbers[0]
-    if array.size >= TOO_MANY:
-        raise no_room(array)
-    try:
-        spread = np.broadcast_to(numbers, array.shape)
-    except ValueError:
-        raise InvalidArgumentError(
-            f"could not broadcast values of shape {numbers.shape} to shape {array.shape}"
-        ) from None
-    # A written cell takes 8 bytes and more: what cannot be had is refused before the first.
-    room_for(array, (array.size * (8 // array.dtype.itemsize),))
-    for leading, run in layout.parts(array.shape, PATIENCE // 4):
-        step = piece(array, leading, run)
-        key = leading if run is None else (*leading, run)
-        part = np.ascontiguousarray(spread[key if key else ...], np.float64).reshape(-1)
-        cells = part
-        n = cells.shape[0]
-        step.describe(&spec, shape, strides)
-        with nogil:
-            check(libgmemx.gmem_array_write(array.context.ptr, &spec, &cells[0], n))
-        PyErr_CheckSignals()
-    return 0
-
-
-cdef object held(object dtype, object value):
-    """Values as float64 cells of elements of that dtype, exactly."""
-    array = np.asarray(value)
-    kind = array.dtype.kind
-    if kind == "f" and not isinstance(value, (float, np.ndarray, np.generic)):
-        # NumPy makes floats of integers on both sides of 2**63.
-        if array.size and not np.nanmax(np.abs(array), initial=0) < 2**53:
-            array, kind = np.asarray(value, dtype=object), "O"
-    if kind == "O":
-        array = unboxed(dtype, array)
-    elif kind not in "fiub":
-        raise TypeError(f"values must be real numbers, not {array.dtype}")
-    if dtype.kind == "b":
-        return (array != 0).astype(np.float64)
-    if dtype.kind in "iu":
-        array = whole(dtype, array)
-    if array.dtype.kind in "iu":
-        array = exactly(array)
-    with np.errstate(over="ignore"):
-        return array.astype(dtype).astype(np.float64) if dtype == np.float32 else (
-            array.astype(np.float64))
-
-
-cdef object unboxed(object dtype, object array):
-    """Python's numbers, among them integers beyond 64 bits, as float64 if that is exact."""
-    numbers = []
-    for one in array.flat:
-        if isinstance(one, (float, np.floating)):
-            numbers.append(float(one))
-            continue
-        if not isinstance(one, (int, np.integer, np.bool_)):
-            raise TypeError(f"values must be real numbers, not {type(one).__name__}")
-        one = int(one)
-        if dtype.kind == "b":
-            one = int(one != 0)
-        if one.bit_length() > 1023 or int(float(one)) != one:
-            raise not_exact(one)
-        numbers.append(float(one))
-    return np.array(numbers, np.float64).reshape(array.shape)
-
-
-cdef object whole(object dtype, object array):
-    """Integers of a dtype, floats cut toward zero; OverflowError where one does not fit."""
-    limits = np.iinfo(dtype)
-    if array.dtype.kind == "f":
-        # Both bounds are float64 numbers: the upper one is the first that is too large.
-        low, high = float(limits.min), float(limits.max) + (limits.bits < 64)
-        cut = np.trunc(array.astype(np.float64))
-        bad = ~((cut >= low) & (cut < high))
-        if bad.any():
-            raise ValueOverflowError(f"{dtype} elements cannot hold {array[bad].flat[0]}")
-        return cut.astype(dtype)
-    if array.dtype.kind == "b":
-        return array.astype(dtype)
-    if array.size and (int(array.min()) < limits.min or int(array.max()) > limits.max):
-        bad = array.min() if int(array.min()) < limits.min else array.max()
-        raise ValueOverflowError(f"{dtype} elements cannot hold {bad}")
-    return array.astype(dtype)
-
-
-cdef object exactly(object array):
-    """Integers that float64 holds, as they are; OverflowError for any other."""
-    if array.dtype.itemsize < 8 or array.size == 0:
-        return array
-    if int(array.max()) <= 2**53 and int(array.min()) >= -2**53:
-        return array
-    # Such integers have at most 53 digits between their first bit and their last.
-    size = array if array.dtype.kind == "u" else np.abs(array)
-    size = size.astype(np.uint64)
-    lowest = size & (~size + np.uint64(1))
-    bad = (size != 0) & (size // np.maximum(lowest, np.uint64(1)) >= np.uint64(2**53))
-    if bad.any():
-        raise not_exact(array[bad].flat[0])
-    return array
-
-
-cdef object not_exact(object number):
-    return ValueOverflowError(f"cells are float64, which cannot hold {shown(number)} exactly")
-
-
-# ---- folding --------------------------------------------------------------
-
-cdef int refuse(object dtype, object out) except -1:
-    if dtype is not None or out is not None:
-        raise TypeError("reductions of virtual arrays take neither dtype nor out")
-    return 0
-
-
-@cython.internal
-cdef class Folding:
-    """A reduction under way."""
-
-    cdef libgmemx.gmem_array_folding* ptr
-
-    def __dealloc__(self):
-        libgmemx.gmem_array_folding_free(self.ptr)
-
-    cdef int finish(self, GMemContext context, size_t threads) except -1:
-        cdef uint64_t left = 1
-        cdef uint64_t step = FOLD_PATIENCE * min(threads if threads else os.cpu_count() or 1, 64)
-        while left:
-            with nogil:
-                check(libgmemx.gmem_array_folding_carry_on(
-                    self.ptr, context.ptr, step, threads, &left))
-            PyErr_CheckSignals()
-        return 0
-
-
-cdef object folded(VirtualArray array, int fold, object threads):
-    cdef libgmemx.gmem_array spec
-    cdef uint64_t[65] shape
-    cdef int64_t[65] strides
-    cdef size_t workers = thread_count(threads)
-    cdef Folding folding = Folding.__new__(Folding)
-    cdef double value
-    cdef int64_t high
-    cdef uint64_t low
-    array.describe(&spec, shape, strides)
-    check(libgmemx.gmem_array_folding_new(&spec, fold, &folding.ptr))
-    folding.finish(array.context, workers)
-    if fold == libgmemx.GMEM_ARRAY_FOLD_SUM and array.dtype.kind != "f":
-        check(libgmemx.gmem_array_folding_exact(folding.ptr, &high, &low))
-        return (<object> high << 64) + low
-    check(libgmemx.gmem_array_folding_value(folding.ptr, &value))
-    if fold == libgmemx.GMEM_ARRAY_FOLD_MIN or fold == libgmemx.GMEM_ARRAY_FOLD_MAX:
-        if array.dtype.kind == "b":
-            return value != 0
-        if array.dtype.kind != "f":
-            # The greatest integers of 64 bits are rounded up as float64.
-            return min(int(value), int(np.iinfo(array.dtype).max))
-    return value
-
-
-cdef object counted(VirtualArray array, object edges, object threads):
-    cdef libgmemx.gmem_array spec
-    cdef uint64_t[65] shape
-    cdef int64_t[65] strides
-    cdef size_t workers = thread_count(threads)
-    cdef Folding folding = Folding.__new__(Folding)
-    cdef const double[::1] bounds = edges
-    cdef size_t n = bounds.shape[0]
-    cdef const double* first = &bounds[0] if n else NULL
-    array.describe(&spec, shape, strides)
-    check(libgmemx.gmem_array_histogram_new(&spec, first, n, &folding.ptr))
-    folding.finish(array.context, workers)
-    counts = np.empty(n - 1, np.uint64)
-    cdef uint64_t[::1] room = counts
-    check(libgmemx.gmem_array_folding_counts(folding.ptr, &room[0], n - 1))
-    return counts.astype(np.int64)
-
-
-cdef object limits(VirtualArray array, object threads):
-    """The outer edges of a histogram that was not told any."""
-    low, high = array.distribution.support
-    bounded = math.isfinite(low) and math.isfinite(high)
-    if array.size == 0:
-        return (low, high) if bounded else (0.0, 1.0)
-    if bounded and array.context.overlay_count == 0:
-        return float(low), float(high)
-    least, most = array.min(threads=threads), array.max(threads=threads)
-    return (float(min(low, least)), float(max(high, most))) if bounded else (
-        float(least), float(most))
-
-
-cdef object along(
-    VirtualArray array, object axis, object one, str name, object dtype, object threads,
-    object ddof=None,
-):
-    """A reduction along one axis: by NumPy, of as many rows as fit into the near caches."""
-    thread_count(threads)
-    d = layout.axis_of(axis, array.ndim)
-    rest = [other for other in range(array.ndim) if other != d]
-    rows = <VirtualArray> array.transpose([*rest, d])
-    kept, extent = rows.shape[:-1], rows.shape[-1]
-    if extent == 0 and name in ("min", "max"):
-        raise InvalidArgumentError(f"{name} along an axis of no elements")
-    if math.prod(kept) >= TOO_MANY:
-        raise no_room(array)
-    try:
-        result = np.empty(kept, dtype)
-    except (MemoryError, ValueError):
-        raise no_room(array) from None
-    whole_rows = extent <= PATIENCE
-    for leading, run in layout.parts(kept, max(1, PATIENCE // max(extent, 1)) if whole_rows else 1):
-        key = leading if run is None else (*leading, run)
-        some = piece(rows, leading, run)
-        if whole_rows:
-            result[key if key else ...] = one(some.numpy(threads))
-            continue
-        more = {} if ddof is None else {"ddof": ddof}
-        result[key if key else ...] = getattr(some, name)(threads=threads, **more)
-    return result if kept else result[()]
-
-
-# ---- products -------------------------------------------------------------
-
-cdef object operand(object x, int ndim):
-    """What a matrix is multiplied by, as a C-contiguous matrix of float64."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"a product needs real numbers, not {array.dtype}")
-    if array.ndim != ndim:
-        raise InvalidArgumentError(
-            f"this product needs an array of {ndim} dimensions, not of {array.ndim}")
-    array = np.require(array, np.float64, "CA")
-    return array.reshape(-1, 1) if ndim == 1 else array
-
-
-cdef object product(VirtualArray matrix, object x, size_t threads):
-    """The product, in steps that leave every bit as it is: whole rows, and whole spans."""
-    cdef libgmemx.gmem_array spec
-    cdef uint64_t[65] shape
-    cdef int64_t[65] strides
-    cdef const double[:, ::1] factors = x
-    cdef double[:, ::1] sums
-    cdef size_t width = x.shape[1]
-    cdef size_t i, j
-    cdef VirtualArray step
-    cdef double* target
-    cdef const double* source
-    if len(matrix.shape) != 2:
-        raise InvalidArgumentError(
-            f"a product needs a matrix, and this array has {len(matrix.shape)} dimensions")
-    if matrix.shape[1] != x.shape[0]:
-        raise InvalidArgumentError(
-            f"matrices of shape {matrix.shape} and {x.shape} cannot be multiplied")
-    m, n = matrix.shape
-    if m * max(width, 1) >= TOO_MANY:
-        raise no_room(matrix)
-    try:
-        result = np.zeros((m, width))
-    except (MemoryError, ValueError):
-        raise no_room(matrix) from None
-    if m == 0 or n == 0 or width == 0:
-        return result
-    sums = result
-    workers = threads if threads else os.cpu_count() or 1
-    cells = (1 << 24) * min(workers, 64) // max(1, width // 8)
-    rows = max(512, cells // min(n, SPAN))
-    columns = max(1, cells // (rows * SPAN)) * SPAN
-    for top in range(0, m, rows):
-        for left in range(0, n, columns):
-            step = matrix[top:top + rows, left:left + columns]
-            step.describe(&spec, shape, strides)
-            i, j = top, left
-            target, source = &sums[i, 0], &factors[j, 0]
-            with nogil:
-                check(libgmemx.gmem_array_add_product(
-                    matrix.context.ptr, &spec, source, width, target, threads))
-            PyErr_CheckSignals()
-    return result

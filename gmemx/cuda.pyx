@@ -13,6 +13,10 @@ def is_available():
     >>> import gmemx.cuda
     >>> gmemx.cuda.is_available() == (gmemx.cuda.why_not() is None)
     True
+
+    Returns
+    -------
+    bool
     """
     cdef int32_t status
     with nogil:
@@ -21,7 +25,18 @@ def is_available():
 
 
 def why_not():
-    """What is missing where CUDA is not available, a sentence; None where it is."""
+    """What is missing where CUDA is not available, a sentence; None where it is.
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> import gmemx.cuda
+    >>> gmemx.cuda.is_available() or len(gmemx.cuda.why_not()) > 10
+    True
+    """
     if is_available():
         return None
     return libgmemx.gmem_last_error().decode("utf-8", "replace")
@@ -34,6 +49,20 @@ def device_count():
     ------
     NotImplementedError
         Where CUDA is not available; the text is that of `why_not`.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import gmemx.cuda
+    >>> try:
+    ...     there = gmemx.cuda.device_count() > 0
+    ... except NotImplementedError:
+    ...     there = False
+    >>> there == gmemx.cuda.is_available()
+    True
     """
     cdef int32_t count = 0
     with nogil:
@@ -54,6 +83,20 @@ def device_name(device_id=0):
         Where CUDA is not available.
     IndexError
         If there is no such device.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import gmemx.cuda
+    >>> try:
+    ...     found = gmemx.cuda.device_name(0) != ""
+    ... except NotImplementedError:
+    ...     found = False
+    >>> found == gmemx.cuda.is_available()
+    True
     """
     cdef char[256] name
     cdef int32_t device = device_of(device_id)

@@ -250,7 +250,18 @@ class Delta:
         return self._kept(inside)
 
     def inverse(self) -> Delta:
-        """What undoes it: after and before change places."""
+        """What undoes it: after and before change places.
+
+        Returns
+        -------
+        Delta
+
+        Examples
+        --------
+        >>> from gmemx.delta import Delta
+        >>> Delta(42, "vrns16", [7], [1.5]).inverse().erased  # written, so it becomes generated
+        array([ True])
+        """
         return Delta._made(
             self.seed, self.generator, self.addresses, self.base, self.fresh, self.values,
             self.erased,

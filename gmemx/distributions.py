@@ -44,7 +44,13 @@ EXACT = 2**53
 
 @dataclass(frozen=True)
 class Distribution:
-    """The base of all distributions."""
+    """The base of all distributions.
+
+    Examples
+    --------
+    >>> isinstance(uniform(0, 1), Distribution)
+    True
+    """
 
     @property
     def support(self) -> tuple[float, float]:
@@ -71,7 +77,13 @@ class Distribution:
 
 @dataclass(frozen=True, repr=False)
 class Uniform(Distribution):
-    """Evenly between two ends, both of which may occur."""
+    """Evenly between two ends, both of which may occur.
+
+    Examples
+    --------
+    >>> uniform(2, 3).support
+    (2.0, 3.0)
+    """
 
     low: float
     high: float
@@ -91,7 +103,13 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Normal(Distribution):
-    """The normal distribution, by inversion (algorithm AS241)."""
+    """The normal distribution, by inversion (algorithm AS241).
+
+    Examples
+    --------
+    >>> normal(10, 2).support
+    (-inf, inf)
+    """
 
     mean: float
     std: float
@@ -111,7 +129,13 @@ class Normal(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Integers(Distribution):
-    """Integers from `low` on and below `high`, all as likely."""
+    """Integers from `low` on and below `high`, all as likely.
+
+    Examples
+    --------
+    >>> integers(1, 7).support
+    (1, 6)
+    """
 
     low: int
     high: int
@@ -135,7 +159,13 @@ class Integers(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Bernoulli(Distribution):
-    """1 with a probability, otherwise 0."""
+    """1 with a probability, otherwise 0.
+
+    Examples
+    --------
+    >>> bernoulli(0.25).support
+    (0, 1)
+    """
 
     p: float
 
@@ -158,7 +188,13 @@ class Bernoulli(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Choice(Distribution):
-    """One of some values, all as likely or with given probabilities."""
+    """One of some values, all as likely or with given probabilities.
+
+    Examples
+    --------
+    >>> choice([3, 1, 2]).support
+    (1.0, 3.0)
+    """
 
     values: tuple[float, ...]
     p: tuple[float, ...] | None = None

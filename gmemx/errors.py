@@ -20,6 +20,15 @@ class GmemxError(Exception):
     ----------
     status : int
         The number of the ``gmem_status`` behind it.
+
+    Examples
+    --------
+    >>> import gmemx
+    >>> try:
+    ...     gmemx.GMemContext(-1)
+    ... except gmemx.GmemxError as error:
+    ...     print(type(error).__name__, error.status)
+    ValueOverflowError 4
     """
 
     status: int = 0
@@ -152,7 +161,18 @@ class MergeConflictError(InvalidArgumentError):
 
 
 class PoolError(GmemxError, RuntimeError):
-    """Any failure of a shared pool; also the exception that belongs to its status."""
+    """Any failure of a shared pool; also the exception that belongs to its status.
+
+    Examples
+    --------
+    >>> import gmemx
+    >>> pool = gmemx.BufferPool.anonymous(capacity=1)
+    >>> try:
+    ...     pool.get(0)
+    ... except gmemx.PoolError as error:
+    ...     print(type(error).__name__, isinstance(error, LookupError))
+    PoolNotFoundError True
+    """
 
 
 # The other base comes first: an OSError keeps its errno only where its own __init__ is found.
@@ -465,7 +485,23 @@ PLUGIN_BY_STATUS: dict[int, type[PluginException]] = {
 
 
 def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
-    """The exception for a ``gmem_status``, its text and the system's errno (0 for none)."""
+    """The exception for a ``gmem_status``, its text and the system's errno (0 for none).
+
+    Parameters
+    ----------
+    status : int
+    text : str
+    errno : int
+
+    Returns
+    -------
+    GmemxError
+
+    Examples
+    --------
+    >>> from_status(3, "too far")
+    OutOfRangeError('too far')
+    """
     kind = BY_STATUS.get(status, GmemxError)
     if kind is IoError and errno == ESRCH:
         kind = ProcessGoneError
@@ -475,7 +511,22 @@ def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
 
 
 def pool_error(status: int, text: str, errno: int = 0) -> PoolError:
-    """As `from_status`, for the failure of a pool."""
+    """As `from_status`, for the failure of a pool.
+
+    Parameters
+    ----------
+    status, text, errno
+        As there.
+
+    Returns
+    -------
+    PoolError
+
+    Examples
+    --------
+    >>> pool_error(10, "too late")
+    PoolTimeoutError('too late')
+    """
     kind = POOL_BY_STATUS.get(status, PoolError)
     if kind is PoolIoError and errno == EEXIST:
         kind = PoolExistsError
@@ -486,6 +537,21 @@ def plugin_error(code: int, text: str) -> PluginException:
     """The exception for an error that a plugin answered with.
 
     Its text is a sentence, or a JSON envelope with the sentence in it.
+
+    Parameters
+    ----------
+    code : int
+        The plugin's number for it.
+    text : str
+
+    Returns
+    -------
+    PluginException
+
+    Examples
+    --------
+    >>> plugin_error(7, '{"error_message": "no such user"}').message
+    'no such user'
     """
     message = text
     if text.startswith("{"):
@@ -500,7 +566,22 @@ def plugin_error(code: int, text: str) -> PluginException:
 
 
 def plugin_failure(status: int, text: str, errno: int = 0) -> PluginException:
-    """As `from_status`, for a plugin that could not be asked."""
+    """As `from_status`, for a plugin that could not be asked.
+
+    Parameters
+    ----------
+    status, text, errno
+        As there.
+
+    Returns
+    -------
+    PluginException
+
+    Examples
+    --------
+    >>> type(plugin_failure(2, "no name")).__name__
+    'PluginArgumentError'
+    """
     error = PLUGIN_BY_STATUS.get(status, PluginException)(text)
     error.status = status
     if errno and isinstance(error, OSError):

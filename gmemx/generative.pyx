@@ -312,6 +312,13 @@ cdef class GMemContext:
     def fetch(self, addr):
         """The value of one cell, a float.
 
+        Parameters
+        ----------
+        addr : int
+            In [0, 2**64): outside is an IndexError.
+
+        Examples
+        --------
         >>> GMemContext(0x1337).fetch(0xBEEFCACE)
         0.8869011942861773
         """
@@ -319,12 +326,53 @@ cdef class GMemContext:
         return libgmemx.gmem_fetch(self.ptr, address_of(addr))
 
     def write(self, addr, value):
-        """Write one cell; NaNs, infinities and -0.0 are kept bit for bit."""
+        """Write one cell; NaNs, infinities and -0.0 are kept bit for bit.
+
+        Parameters
+        ----------
+        addr : int
+        value : float
+
+        Raises
+        ------
+        IndexError
+            If the address is outside [0, 2**64).
+        MemoryError
+            If the overlay cannot grow.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx.write(7, -0.0)
+        >>> ctx[7], ctx.overlay_count
+        (-0.0, 1)
+        """
         cdef uint64_t address = address_of(addr)
         check(libgmemx.gmem_context_write(self.ptr, address, value))
 
     def is_written(self, addr):
-        """Whether a cell is written."""
+        """Whether a cell is written.
+
+        Parameters
+        ----------
+        addr : int
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        IndexError
+            If the address is outside [0, 2**64).
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[7] = ctx[7]
+        >>> ctx.is_written(7), ctx.is_written(8)
+        (True, False)
+        """
         self.check_open()
         return libgmemx.gmem_context_is_written(self.ptr, address_of(addr))
 
@@ -612,15 +660,76 @@ cdef class GMemContext:
         return folded(self, libgmemx.GMEM_REDUCTION_SUM, start, n, threads)
 
     def mean(self, start, n, threads=None):
-        """The mean of `n` cells from `start` on, NaN of none; see `sum`."""
+        """The mean of `n` cells from `start` on, NaN of none; see `sum`.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> abs(GMemContext(42).mean(0, 1_000_000) - 0.5) < 0.01
+        True
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MEAN, start, n, threads)
 
     def min(self, start, n, threads=None):
-        """The least of `n` cells from `start` on, NaN where one is; ValueError of none."""
+        """The least of `n` cells from `start` on, NaN where one is; ValueError of none.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `n` is 0.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx.min(0, 1000) == min(ctx[:1000].tolist())
+        True
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MIN, start, n, threads)
 
     def max(self, start, n, threads=None):
-        """The greatest of `n` cells from `start` on, NaN where one is; ValueError of none."""
+        """The greatest of `n` cells from `start` on, NaN where one is; ValueError of none.
+
+        Parameters
+        ----------
+        start, n : int
+        threads : int, optional
+            As `sum`, as are the errors.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `n` is 0.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[5] = 2.0
+        >>> ctx.max(0, 1000)
+        2.0
+        """
         return folded(self, libgmemx.GMEM_REDUCTION_MAX, start, n, threads)
 
     # ---- the overlay as a whole -------------------------------------------
@@ -658,7 +767,16 @@ cdef class GMemContext:
         return addresses, values
 
     def clear(self):
-        """Give every cell its generated value back."""
+        """Give every cell its generated value back.
+
+        Examples
+        --------
+        >>> ctx = GMemContext(42)
+        >>> ctx[0:1000] = 0.0
+        >>> ctx.clear()
+        >>> ctx.overlay_count
+        0
+        """
         with nogil:
             check(libgmemx.gmem_context_clear(self.ptr))
 

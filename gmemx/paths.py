@@ -18,22 +18,66 @@ def library_path() -> str:
 
 
 def get_library_dir() -> str:
-    """The folder of the shared library, for ``-L`` and ``-rpath``."""
+    """The folder of the shared library, for ``-L`` and ``-rpath``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.dirname(gmemx.library_path()) == gmemx.get_library_dir()
+    True
+    """
     return str(_PACKAGE)
 
 
 def get_include() -> str:
-    """The folder of ``gmemx.h``, for ``-I`` and ``include_dirs``."""
+    """The folder of ``gmemx.h``, for ``-I`` and ``include_dirs``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.exists(os.path.join(gmemx.get_include(), "gmemx.h"))
+    True
+    """
     installed = _PACKAGE / "include"
     # An editable install uses the checkout's own header.
     return str(installed if installed.is_dir() else _PACKAGE.parent / "include")
 
 
 def get_pkgconfig_dir() -> str:
-    """The folder of ``gmemx.pc``, for ``PKG_CONFIG_PATH``."""
+    """The folder of ``gmemx.pc``, for ``PKG_CONFIG_PATH``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.isabs(gmemx.get_pkgconfig_dir())
+    True
+    """
     return str(_PACKAGE / "pkgconfig")
 
 
 def get_cmake_dir() -> str:
-    """The folder of ``gmemxConfig.cmake``, for ``-Dgmemx_DIR``."""
+    """The folder of ``gmemxConfig.cmake``, for ``-Dgmemx_DIR``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, gmemx
+    >>> os.path.isabs(gmemx.get_cmake_dir())
+    True
+    """
     return str(_PACKAGE / "cmake")

@@ -37,6 +37,7 @@ from asyncio import get_running_loop
 from threading import RLock
 
 from gmemx import _plugin_typed
+from gmemx._platform import not_on_windows, only_on_linux
 from gmemx._plugin_loader import NativePluginLoader, sample_library
 from gmemx._plugin_types import LifecycleState, LogLevel, PluginConfig, integer_of, level_of
 from gmemx.errors import (
@@ -76,6 +77,13 @@ cdef dict ELSEWHERE = {
     }.items()
     for name in names.split()
 }
+# What of these rests on Linux, and what on folders as Unix has them.
+cdef set ON_UNIX = {"Bundle", "BundleLoader", "write_bundle"}
+cdef dict ON_LINUX = {
+    "CheckResult": "the checks of a plugin's library",
+    "IsolatedPlugin": "plugins with a process of their own",
+    "check": "the checks of a plugin's library",
+}
 
 __all__ = sorted([
     *ELSEWHERE,
@@ -93,6 +101,10 @@ def __getattr__(name):
     if name in ELSEWHERE:
         from importlib import import_module
 
+        if name in ON_LINUX:
+            only_on_linux(ON_LINUX[name])
+        if name in ON_UNIX:
+            not_on_windows("bundles of plugins")
         found = getattr(import_module(ELSEWHERE[name]), name)
         globals()[name] = found
         return found
@@ -150,8 +162,7 @@ def load(path, config=None, log_callback=None, *, isolate=False, check=None, con
     callback_of(log_callback)
     concurrency = concurrency_of(concurrency)
     if isolate:
-        from gmemx._plugin_isolated import IsolatedPlugin
-
+        IsolatedPlugin = __getattr__("IsolatedPlugin")
         plugin = IsolatedPlugin(path, config, log_callback, concurrency=concurrency)
     else:
         plugin = plugin_over(

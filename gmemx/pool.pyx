@@ -306,6 +306,33 @@ cdef class BufferPool:
 
         Of any number of processes that do so at once one creates it; the others' `capacity`,
         `size` and `mode` mean nothing.
+
+        Parameters
+        ----------
+        name : str
+        capacity, size, mode : optional
+            As of the class.
+
+        Returns
+        -------
+        BufferPool
+
+        Raises
+        ------
+        PoolArgumentError
+            If the name or a number makes no sense; a ValueError.
+        PoolAccessError
+            If the pool is somebody else's; a PermissionError.
+
+        Examples
+        --------
+        >>> import os
+        >>> name = f"example-{os.getpid()}"
+        >>> with BufferPool.open_or_create(name, 8) as first:
+        ...     second = BufferPool.open_or_create(name)
+        ...     first.id == second.id, second.capacity
+        (True, 8)
+        >>> second.close()
         """
         cdef BufferPool self = BufferPool.__new__(BufferPool)
         cdef bytes title = name_of(name)
@@ -325,6 +352,26 @@ cdef class BufferPool:
 
         Forked children have it; `multiprocessing` passes it to others, and `descriptors` to
         whoever gets them.
+
+        Parameters
+        ----------
+        capacity, size : int, optional
+            As of the class.
+
+        Returns
+        -------
+        BufferPool
+
+        Raises
+        ------
+        PoolMemoryError
+            If the system has no shared memory left; a MemoryError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> pool.name is None, pool.capacity
+        (True, 4)
         """
         cdef BufferPool self = BufferPool.__new__(BufferPool)
         cdef size_t slots = integer(capacity, "capacity", 1, 2**20)
@@ -336,7 +383,30 @@ cdef class BufferPool:
 
     @staticmethod
     def from_descriptors(control, data, *, bint read_only=False):
-        """Open a pool by the two `descriptors` of another process, which stay the caller's."""
+        """Open a pool by the two `descriptors` of another process, which stay the caller's.
+
+        Parameters
+        ----------
+        control, data : int
+            Open file descriptors, as ``descriptors`` gives them.
+        read_only : bool
+            Whether to map nothing writable.
+
+        Returns
+        -------
+        BufferPool
+
+        Raises
+        ------
+        PoolArgumentError
+            If they are not those of a pool; a ValueError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> BufferPool.from_descriptors(*pool.descriptors).id == pool.id
+        True
+        """
         cdef BufferPool self = BufferPool.__new__(BufferPool)
         cdef int32_t first = integer(control, "control", 0, 2**31 - 1)
         cdef int32_t second = integer(data, "data", 0, 2**31 - 1)
@@ -356,6 +426,13 @@ cdef class BufferPool:
         ------
         BufferError
             If guards still hold buffers, or calls are running.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> pool.close()
+        >>> pool.closed
+        True
         """
         cdef libgmemx.gmem_pool* ptr = self.ptr
         if ptr is NULL:
@@ -385,7 +462,21 @@ cdef class BufferPool:
             pass
 
     def unlink(self):
-        """Take the pool's name away now: nobody can open it any more, those who did go on."""
+        """Take the pool's name away now: nobody can open it any more, those who did go on.
+
+        Examples
+        --------
+        >>> import os
+        >>> pool = BufferPool(f"example-{os.getpid()}", capacity=4)
+        >>> pool.unlink()
+        >>> pool.acquire_cpu(10).size
+        10
+        >>> try:
+        ...     BufferPool.open(pool.name)
+        ... except FileNotFoundError as error:
+        ...     print(type(error).__name__)
+        PoolMissingError
+        """
         self.pin()
         try:
             with nogil:
@@ -398,6 +489,16 @@ cdef class BufferPool:
 
         Happens by itself when a pool is closed and when Python ends. To be called before
         ``os._exit`` and the like.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> handle = guard.send()
+        >>> guard.close()
+        >>> pool.settle()
+        >>> pool.stats().used
+        1
         """
         self.pin()
         try:
@@ -534,6 +635,19 @@ cdef class BufferPool:
             Without a CUDA driver: the text tells what is missing; a NotImplementedError.
         PoolRangeError
             If there is no such device; an IndexError.
+
+        Parameters
+        ----------
+        size : int
+            In bytes.
+        device_id : int
+            As this process counts its devices.
+        timeout : float, optional
+            As `acquire_cpu`.
+
+        Returns
+        -------
+        BufferGuard
         """
         return taken(self, size_of(size), device_of(device_id), timeout)
 
@@ -551,11 +665,43 @@ cdef class BufferPool:
         list of int
             A ``meta_index`` for each, with one reference of this process: `release` gives
             it back.
+
+        Raises
+        ------
+        PoolTimeoutError
+            If there are not as many free buffers; a TimeoutError.
+        PoolMemoryError
+            If the system has no shared memory left; a MemoryError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> indices = pool.preallocate_cpu(1000, 3)
+        >>> len(indices), pool.stats().used
+        (3, 3)
+        >>> [pool.release(index) for index in indices]
+        [0, 0, 0]
         """
         return preallocated(self, size, count, CPU)
 
     def preallocate_cuda(self, size, count, device_id=0):
-        """As `preallocate_cpu`, on a CUDA device."""
+        """As `preallocate_cpu`, on a CUDA device.
+
+        Parameters
+        ----------
+        size, count : int
+            As there.
+        device_id : int
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        PoolUnsupportedError
+            Without a CUDA driver; a NotImplementedError.
+        """
         return preallocated(self, size, count, device_of(device_id))
 
     @cython.binding(False)
@@ -577,12 +723,44 @@ cdef class BufferPool:
             If the slot is free, or the handle's buffer is; a LookupError.
         PoolRangeError
             If the pool has no such slot; an IndexError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> pool.get(guard.handle).readonly
+        True
         """
         return held(self, meta_index, False)
 
     @cython.binding(False)
     def get_mut(self, meta_index):
-        """As `get`, to write it too; PoolAccessError where it is sealed or the pool read-only."""
+        """As `get`, to write it too; PoolAccessError where it is sealed or the pool read-only.
+
+        Parameters
+        ----------
+        meta_index : int or BufferHandle
+            As `get`.
+
+        Returns
+        -------
+        BufferGuard
+
+        Raises
+        ------
+        PoolAccessError
+            If it is sealed or the pool read-only; a PermissionError.
+        PoolNotFoundError, PoolRangeError
+            As `get`.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> pool.get_mut(guard.meta_index).numpy()[0] = 7
+        >>> guard.numpy()[0].item()
+        7
+        """
         return held(self, meta_index, True)
 
     # ---- references -----------------------------------------------------------
@@ -591,6 +769,30 @@ cdef class BufferPool:
         """Add a reference of this process to a buffer; how many there are then.
 
         It goes with `release`, or when this process closes the pool or ends.
+
+        Parameters
+        ----------
+        meta_index : int
+            The slot of the buffer.
+
+        Returns
+        -------
+        int
+            All references, as `ref_count` counts them.
+
+        Raises
+        ------
+        PoolNotFoundError
+            If the slot has no buffer in use; a LookupError.
+        PoolRangeError
+            If the pool has no such slot; an IndexError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> pool.add_ref(guard.meta_index), pool.release(guard.meta_index)
+        (2, 1)
         """
         cdef uint64_t count = 0
         self.live()
@@ -600,10 +802,23 @@ cdef class BufferPool:
     def release(self, meta_index):
         """Take a reference away that this process added, or else a pin; how many are left.
 
+        Parameters
+        ----------
+        meta_index : int
+            The slot of the buffer.
+
         Raises
         ------
         PoolNotFoundError
             If there is neither: what guards hold is not taken from them.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.forget()  # its hold becomes a pin
+        >>> pool.release(0)
+        0
         """
         cdef uint64_t count = 0
         self.live()
@@ -615,6 +830,30 @@ cdef class BufferPool:
 
         Every hold of this process counts, one for each other process that holds it, and
         every pin. A free slot has none.
+
+        Parameters
+        ----------
+        meta_index : int
+            The slot of the buffer.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        PoolRangeError
+            If the pool has no such slot; an IndexError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> pool.ref_count(guard.meta_index)
+        1
+        >>> guard.close()
+        >>> pool.ref_count(0)
+        0
         """
         cdef uint64_t count = 0
         self.live()
@@ -624,12 +863,28 @@ cdef class BufferPool:
     def set_ref_count(self, meta_index, count):
         """Add or take pins, which are nobody's, until a buffer has `count` references.
 
+        Parameters
+        ----------
+        meta_index : int
+            The slot of the buffer.
+        count : int
+            All references, holds and pins together.
+
         Raises
         ------
         PoolArgumentError
             If that is less than the holds, which stay.
         PoolOverflowError
             If it would take more than 255 pins; an OverflowError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> pool.set_ref_count(0, 3)
+        >>> guard.close()
+        >>> pool.ref_count(0)
+        2
         """
         cdef uint32_t index = index_of(meta_index)
         cdef uint64_t wanted = integer(count, "count", 0, 2**63 - 1)
@@ -640,6 +895,16 @@ cdef class BufferPool:
         """Take back what dead processes held; how many references that were.
 
         It happens by itself wherever a buffer is wanted and none is free.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> pool.reclaim()  # nobody has died
+        0
         """
         cdef uint64_t count = 0
         self.pin()
@@ -651,7 +916,20 @@ cdef class BufferPool:
         return count
 
     def trim(self):
-        """Give the memory of free buffers back to the system; how many bytes that were."""
+        """Give the memory of free buffers back to the system; how many bytes that were.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.close()
+        >>> pool.trim() > 0, pool.trim()
+        (True, 0)
+        """
         cdef uint64_t count = 0
         self.pin()
         try:
@@ -676,11 +954,35 @@ cdef class BufferPool:
         return surveyed(self).stats()
 
     def buffers(self):
-        """The buffers that somebody refers to, a list of `BufferInfo` in order of slots."""
+        """The buffers that somebody refers to, a list of `BufferInfo` in order of slots.
+
+        Returns
+        -------
+        list of BufferInfo
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> [(buffer.index, buffer.size) for buffer in pool.buffers()]
+        [(0, 100)]
+        """
         return surveyed(self).buffers()
 
     def processes(self):
-        """The processes that use the pool, a list of `ProcessInfo`."""
+        """The processes that use the pool, a list of `ProcessInfo`.
+
+        Returns
+        -------
+        list of ProcessInfo
+
+        Examples
+        --------
+        >>> import os
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> [process.pid == os.getpid() for process in pool.processes()]
+        [True]
+        """
         return surveyed(self).processes()
 
 
@@ -880,12 +1182,29 @@ cdef class BufferGuard:
         ------
         BufferError
             If arrays, tensors, memoryviews or running calls still use the memory.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.close()
+        >>> guard.is_valid
+        False
         """
         end(self)
 
     @cython.binding(False)
     def release(self):
-        """The same as `close`."""
+        """The same as `close`.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.release()
+        >>> guard.closed
+        True
+        """
         end(self)
 
     @cython.binding(False)
@@ -905,6 +1224,19 @@ cdef class BufferGuard:
 
         The hold becomes a pin: a reference that is nobody's and outlives this process.
         `BufferPool.release` takes it away.
+
+        Raises
+        ------
+        PoolOverflowError
+            If the buffer has 255 pins; an OverflowError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.forget()
+        >>> guard.is_valid, pool.stats().pins, pool.get(0).size
+        (False, 1, 100)
         """
         cdef libgmemx.gmem_buffer again
         self.live()
@@ -967,6 +1299,15 @@ cdef class BufferGuard:
         ------
         PoolArgumentError
             If that does not fit in the buffer, or the guard was released.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> cells = guard.numpy("int32", (5, 5))
+        >>> cells[:] = 7
+        >>> int(guard.numpy("int32").sum())
+        175
         """
         cdef libgmemx.gmem_buffer_meta meta
         cdef Layout seen
@@ -996,7 +1337,29 @@ cdef class BufferGuard:
         return array.reshape(tuple([seen.shape[d] for d in range(seen.ndim)]))
 
     def tensor(self, dtype=None, shape=None):
-        """The `Tensor` of its memory, which keeps the hold; parameters and errors as `numpy`."""
+        """The `Tensor` of its memory, which keeps the hold; parameters and errors as `numpy`.
+
+        Parameters
+        ----------
+        dtype, shape : optional
+            As `numpy`.
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        PoolArgumentError
+            As `numpy`.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.tensor("float32", (5, 5)).shape
+        (5, 5)
+        """
         cdef libgmemx.gmem_buffer_meta meta
         cdef Layout seen
         on_cpu(self)
@@ -1091,7 +1454,26 @@ cdef class BufferGuard:
         return copied(self, device_of(device_id), timeout)
 
     def copy_to_cpu(self, timeout=None):
-        """A new buffer of the CPU's memory with the same content and metadata."""
+        """A new buffer of the CPU's memory with the same content and metadata.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            As `BufferPool.acquire_cpu`, as are the errors.
+
+        Returns
+        -------
+        BufferGuard
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.numpy()[:] = 7
+        >>> with guard.copy_to_cpu() as copy:
+        ...     copy.meta_index != guard.meta_index, int(copy.numpy()[0])
+        (True, 7)
+        """
         return copied(self, CPU, timeout)
 
     # ---- what its holders tell each other ---------------------------------------
@@ -1136,6 +1518,14 @@ cdef class BufferGuard:
             Where the hold is read-only.
         TypeError
             For any other name.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.set_metadata(dtype="int32", shape=(5, 5), sequence=7)
+        >>> guard.shape, guard.sequence
+        ((5, 5), 7)
         """
         write_meta(self, values)
 
@@ -1202,6 +1592,19 @@ cdef class BufferGuard:
         """Make the buffer read-only for every other process until it is free again.
 
         What they hold for writing already cannot be taken from them.
+
+        Raises
+        ------
+        PoolAccessError
+            If this hold is read-only; a PermissionError.
+
+        Examples
+        --------
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.seal()
+        >>> guard.sealed, guard.readonly
+        (True, False)
         """
         self.live()
         check_pool(libgmemx.gmem_pool_seal(self.owner.ptr, self.buffer.handle))
@@ -1222,6 +1625,21 @@ cdef class BufferGuard:
         For queues that pickle later, in a thread of their own, when the guard may have been
         released: ``queue.put(guard.send())``. It can be claimed once, by whoever unpickles
         it first.
+
+        Returns
+        -------
+        BufferHandle
+
+        Examples
+        --------
+        >>> import pickle
+        >>> pool = BufferPool.anonymous(capacity=4)
+        >>> guard = pool.acquire_cpu(100)
+        >>> guard.numpy()[0] = 7
+        >>> stream = pickle.dumps(guard.send())
+        >>> guard.close()
+        >>> int(pickle.loads(stream).open().numpy()[0])
+        7
         """
         self.live()
         return _pool_pickle.sent(self)

@@ -23,7 +23,18 @@ cdef int require_abi(uint32_t built_for) except -1:
 
 
 def cpu_path():
-    """The instruction set in use: ``'avx2'`` or ``'portable'``. Every one gives the same bits."""
+    """The instruction set in use: ``'avx2'`` or ``'portable'``. Every one gives the same bits.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import gmemx
+    >>> gmemx.cpu_path() in gmemx.info()["cpu"]["available"]
+    True
+    """
     return libgmemx.gmem_cpu_path().decode()
 
 
@@ -42,6 +53,14 @@ def set_cpu_path(str path):
         For another name.
     NotImplementedError
         Where the CPU lacks it.
+
+    Examples
+    --------
+    >>> import gmemx
+    >>> gmemx.set_cpu_path("portable")
+    >>> gmemx.cpu_path()
+    'portable'
+    >>> gmemx.set_cpu_path("auto")
     """
     name = path.encode()
     check(libgmemx.gmem_cpu_select(name))

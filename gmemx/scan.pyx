@@ -150,6 +150,17 @@ def open_file(path, address=0):
     Returns
     -------
     Source
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+
+    Examples
+    --------
+    >>> with open_file(__file__, address=0x1000) as source:
+    ...     source.read(0x1001, 3)
+    b'ELF'
     """
     cdef uint64_t start = address_of(address)
     cdef bytes encoded = os.fsencode(path)
@@ -190,22 +201,101 @@ def open_core(path):
 # ---- one call each --------------------------------------------------------------------------
 
 def get_process_module_regions(Source process not None):
-    """The regions of a process that files are mapped to: its program and libraries."""
+    """The regions of a process that files are mapped to: its program and libraries.
+
+    Parameters
+    ----------
+    process : Source
+
+    Returns
+    -------
+    Regions
+
+    Examples
+    --------
+    >>> import os
+    >>> with open_process(os.getpid()) as process:
+    ...     {region.kind for region in get_process_module_regions(process)}
+    {'file'}
+    """
     return process.regions(kind="file")
 
 
 def read_process_memory(Source process not None, address, size):
-    """`Source.read`."""
+    """`Source.read`.
+
+    Parameters
+    ----------
+    process : Source
+    address, size : int
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        If not all can be read.
+
+    Examples
+    --------
+    >>> read_process_memory(open_buffer(b"some bytes"), 5, 5)
+    b'bytes'
+    """
     return process.read(address, size)
 
 
 def write_process_memory(Source process not None, address, data):
-    """`Source.write`."""
+    """`Source.write`.
+
+    Parameters
+    ----------
+    process : Source
+    address : int
+    data : bytes-like
+
+    Returns
+    -------
+    int
+        How many bytes were written: all of them.
+
+    Raises
+    ------
+    OSError
+        If not all could be written.
+
+    Examples
+    --------
+    >>> memory = bytearray(b"some bytes")
+    >>> write_process_memory(open_buffer(memory), 0, b"more")
+    4
+    """
     return process.write(address, data)
 
 
 def create_interactive_scanner(Source process not None, regions=None, type="int32", **options):
-    """A `Scanner`; see there."""
+    """A `Scanner`; see there.
+
+    Parameters
+    ----------
+    process : Source
+    regions, type, **options
+        As of `Source.scanner`.
+
+    Returns
+    -------
+    Scanner
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmemx import scan
+    >>> memory = np.array([1, 5, 9, 5], "int32")
+    >>> source = scan.open_buffer(memory)
+    >>> create_interactive_scanner(source, None, "int32").initial_scan(5)
+    2
+    """
     return Scanner(process, type, regions, **options)
 
 
@@ -272,6 +362,23 @@ def scan_pointers(
     """Search for paths of pointers to an address, once: `Source.pointers`, then its `paths`.
 
     The options are those of both: threads, progress, stop.
+
+    Parameters
+    ----------
+    source, regions, **options
+        As of `Source.pointers`.
+    target, depth, max_offset, limit
+        As of `PointerMap.paths`.
+
+    Returns
+    -------
+    PointerPaths
+
+    Examples
+    --------
+    >>> source = open_buffer(bytes(64), address=0x1000)
+    >>> len(scan_pointers(source, None, 0x1008))  # a buffer has no module to begin at
+    0
     """
     stop = options.pop("stop", False)
     with source.pointers(regions, stop=stop, **options) as pointers:
@@ -279,21 +386,72 @@ def scan_pointers(
 
 
 def scan_pattern_async(source, regions, pattern, **options):
-    """`scan_pattern` to be awaited; cancelling the await cancels it."""
+    """`scan_pattern` to be awaited; cancelling the await cancels it.
+
+    Parameters
+    ----------
+    source, regions, pattern, **options
+        As of `scan_pattern`.
+
+    Returns
+    -------
+    awaitable of Found
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> found = asyncio.run(scan_pattern_async(open_buffer(b"one two"), None, "74 77"))
+    >>> found.tolist()
+    [4]
+    """
     from gmemx._scan_async import awaited
 
     return awaited(scan_pattern, source, regions, pattern, **options)
 
 
 def scan_text_async(source, regions, text, encoding="utf-8", ignore_case=False, **options):
-    """`scan_text` to be awaited; cancelling the await cancels it."""
+    """`scan_text` to be awaited; cancelling the await cancels it.
+
+    Parameters
+    ----------
+    source, regions, text, encoding, ignore_case, **options
+        As of `scan_text`.
+
+    Returns
+    -------
+    awaitable of Found
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> found = asyncio.run(scan_text_async(open_buffer(b"one two"), None, "two"))
+    >>> found.tolist()
+    [4]
+    """
     from gmemx._scan_async import awaited
 
     return awaited(scan_text, source, regions, text, encoding, ignore_case, **options)
 
 
 def scan_pointers_async(source, regions, target, depth=5, max_offset=4096, limit=None, **options):
-    """`scan_pointers` to be awaited; cancelling the await cancels it."""
+    """`scan_pointers` to be awaited; cancelling the await cancels it.
+
+    Parameters
+    ----------
+    source, regions, target, depth, max_offset, limit, **options
+        As of `scan_pointers`.
+
+    Returns
+    -------
+    awaitable of PointerPaths
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> source = open_buffer(bytes(64), address=0x1000)
+    >>> len(asyncio.run(scan_pointers_async(source, None, 0x1008)))
+    0
+    """
     from gmemx._scan_async import awaited
 
     return awaited(scan_pointers, source, regions, target, depth, max_offset, limit, **options)

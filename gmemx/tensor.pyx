@@ -226,7 +226,31 @@ def full(shape, fill_value, dtype=None):
 
 
 def from_dlpack(x, /, *, copy=None):
-    """A tensor over the memory of any array that speaks DLPack; see `Tensor.from_dlpack`."""
+    """A tensor over the memory of any array that speaks DLPack; see `Tensor.from_dlpack`.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__``
+    copy : bool, optional
+        As there.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    BufferError
+        If the memory cannot be shared in the way asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.arange(3.0)
+    >>> from_dlpack(a)[1] = 9.0
+    >>> float(a[1])
+    9.0
+    """
     return Tensor.from_dlpack(x, copy=copy)
 
 
@@ -696,6 +720,11 @@ cdef class Tensor:
             If `x` has no Arrow array to give.
         BufferError
             If it has nulls, or elements of no tensor.
+
+        Examples
+        --------
+        >>> Tensor.from_arrow(Tensor([1, 2, 3])).tolist()  # or of a pyarrow.Array
+        [1, 2, 3]
         """
         if not hasattr(x, "__arrow_c_array__"):
             raise TypeError(f"{type(x).__name__} has no __arrow_c_array__")
@@ -803,6 +832,17 @@ cdef class Tensor:
 
         Whoever takes it must not write: PyTorch does not look at the mark, and writing to
         memory that the system protects ends the process.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> view = Tensor.from_buffer(b"abcd").share_readonly()
+        >>> np.from_dlpack(view).tobytes()
+        b'abcd'
         """
         cdef Tensor view = same_view(self)
         view.flags |= READONLY | SHARED
@@ -956,6 +996,15 @@ cdef class Tensor:
         ------
         ValueError
             If there is not one element.
+
+        Returns
+        -------
+        bool, int or float
+
+        Examples
+        --------
+        >>> Tensor([7]).item()
+        7
         """
         self.live()
         if self.c_size() != 1:
@@ -963,7 +1012,18 @@ cdef class Tensor:
         return load(self.code, self.ptr, 0)
 
     def tolist(self):
-        """The values as nested lists of Python numbers; one number without dimensions."""
+        """The values as nested lists of Python numbers; one number without dimensions.
+
+        Returns
+        -------
+        list, bool, int or float
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.tolist()
+        [[1.0, 2.0], [3.0, 5.0]]
+        """
         if GMEMX_DTYPES[self.code].exact:
             return np.asarray(self).tolist()
         return self.astype("int8" if self.code == INT4 else "float32").tolist()
@@ -971,6 +1031,13 @@ cdef class Tensor:
     def permute(self, *axes):
         """A view with the dimensions in another order.
 
+        Parameters
+        ----------
+        *axes : int
+            A permutation of the dimensions; also as one sequence.
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.zeros((2, 3, 4)).permute(2, 0, 1).shape
         (4, 2, 3)
@@ -997,7 +1064,27 @@ cdef class Tensor:
         return view
 
     def transpose(self, axis0=0, axis1=1):
-        """A view with two dimensions exchanged."""
+        """A view with two dimensions exchanged.
+
+        Parameters
+        ----------
+        axis0, axis1 : int
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        IndexError
+            If there is no such dimension.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.transpose().tolist()
+        [[1.0, 3.0], [2.0, 5.0]]
+        """
         cdef Geometry whole = geometry(self)
         order = list(range(self.dims))
         a, b = axis_of(&whole, axis0), axis_of(&whole, axis1)
@@ -1006,6 +1093,11 @@ cdef class Tensor:
 
     def reshape(self, *shape):
         """A view of the same elements in another shape, where -1 is what is left.
+
+        Parameters
+        ----------
+        *shape : int
+            Also as one sequence; at most one is -1.
 
         Raises
         ------
@@ -1027,16 +1119,42 @@ cdef class Tensor:
         return view_of_part(self, &part)
 
     def flatten(self):
-        """A view in one dimension; ValueError where that would need a copy."""
+        """A view in one dimension; ValueError where that would need a copy.
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        ValueError
+            If the elements are not evenly spaced.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.flatten().tolist()
+        [1.0, 2.0, 3.0, 5.0]
+        """
         return self.reshape(-1) if self.c_size() else self.reshape(0)
 
     def squeeze(self, axis=None):
         """A view without dimensions of one element: all of them, or the one named.
 
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+
         Raises
         ------
         ValueError
             If the named dimension has more elements.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t[:1].squeeze().shape, t[:1].squeeze(0).shape
+        ((2,), (2,))
         """
         cdef Geometry whole = geometry(self)
         cdef uint64_t bits = axes_of(&whole, axis)
@@ -1057,6 +1175,13 @@ cdef class Tensor:
     def unsqueeze(self, axis):
         """A view with a dimension of one element more, at `axis`.
 
+        Parameters
+        ----------
+        axis : int
+            Where it is afterwards; negative counts from the end.
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.zeros((2, 3)).unsqueeze(-1).shape
         (2, 3, 1)
@@ -1070,12 +1195,45 @@ cdef class Tensor:
         return self[(slice(None),) * place + (None,)]
 
     def contiguous(self):
-        """This tensor if it lies in C order, or a copy that does."""
+        """This tensor if it lies in C order, or a copy that does.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.contiguous() is t, t.T.contiguous().is_contiguous
+        (True, True)
+        """
         self.live()
         return self if self.c_contiguous() else self.copy()
 
     def copy(self, *, threads=None):
-        """A new tensor in C order with the same values, which may be written."""
+        """A new tensor in C order with the same values, which may be written.
+
+        Parameters
+        ----------
+        threads : int, optional
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        MemoryError
+            If memory is refused.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> u = t.copy()
+        >>> u[0, 0] = 9.0
+        >>> t[0, 0]
+        1.0
+        """
         return self.astype(self.dtype, threads=threads)
 
     def astype(self, dtype, *, threads=None):
@@ -1084,6 +1242,13 @@ cdef class Tensor:
         Floats round to nearest, ties to even, as NumPy and ml_dtypes do; integers wrap.
         A float that an integer cannot hold becomes the nearest it can, and NaN 0.
 
+        Parameters
+        ----------
+        dtype : str, DType, numpy.dtype or type
+        threads : int, optional
+
+        Examples
+        --------
         >>> import gmemx
         >>> gmemx.Tensor([0.3, 500.0]).astype("float8_e4m3fn").tolist()
         [0.3125, nan]
@@ -1098,12 +1263,23 @@ cdef class Tensor:
     def fill(self, value):
         """Set every element to a number.
 
+        Parameters
+        ----------
+        value : bool, int or float
+
         Raises
         ------
         TypeError, OverflowError
             If the number does not fit the dtype.
         ValueError
             If the tensor is read-only.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t[:, 0].fill(0)
+        >>> t.tolist()
+        [[0.0, 2.0], [0.0, 5.0]]
         """
         self.writable()
         copy_into(scalar(self.code, value), self, 0)
@@ -1142,25 +1318,126 @@ cdef class Tensor:
         return _tensor_compute.reduced(self, libgmemx.GMEM_REDUCTION_SUM, axis, keepdims, threads)
 
     def mean(self, axis=None, *, keepdims=False, threads=None):
-        """The mean, a float or float64; NaN of nothing. Parameters as `sum`."""
+        """The mean, a float or float64; NaN of nothing. Parameters as `sum`.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+        keepdims : bool
+        threads : int, optional
+            As `sum`.
+
+        Returns
+        -------
+        float or Tensor of float64
+
+        Raises
+        ------
+        IndexError
+            If there is no such dimension.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.mean(), t.mean(0).tolist()
+        (2.75, [2.0, 3.5])
+        """
         return _tensor_compute.reduced(self, libgmemx.GMEM_REDUCTION_MEAN, axis, keepdims, threads)
 
     def min(self, axis=None, *, keepdims=False, threads=None):
-        """The least value, NaN where there is one; ValueError of nothing. Parameters as `sum`."""
+        """The least value, NaN where there is one; ValueError of nothing. Parameters as `sum`.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+        keepdims : bool
+        threads : int, optional
+            As `sum`.
+
+        Returns
+        -------
+        a number, or Tensor
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to choose from.
+        IndexError
+            If there is no such dimension.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.min(), t.min(1).tolist()
+        (1.0, [1.0, 3.0])
+        """
         return _tensor_compute.reduced(self, libgmemx.GMEM_REDUCTION_MIN, axis, keepdims, threads)
 
     def max(self, axis=None, *, keepdims=False, threads=None):
-        """The greatest value, NaN where there is one; ValueError of nothing. As `sum`."""
+        """The greatest value, NaN where there is one; ValueError of nothing. As `sum`.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+        keepdims : bool
+        threads : int, optional
+            As `sum`.
+
+        Returns
+        -------
+        a number, or Tensor
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to choose from.
+        IndexError
+            If there is no such dimension.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.max(), t.max(1, keepdims=True).tolist()
+        (5.0, [[2.0], [5.0]])
+        """
         return _tensor_compute.reduced(self, libgmemx.GMEM_REDUCTION_MAX, axis, keepdims, threads)
 
     def count_nonzero(self, axis=None, *, keepdims=False, threads=None):
-        """How many values are not zero, as int64. Parameters as `sum`."""
+        """How many values are not zero, as int64. Parameters as `sum`.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+        keepdims : bool
+        threads : int, optional
+            As `sum`.
+
+        Returns
+        -------
+        int or Tensor of int64
+
+        Raises
+        ------
+        IndexError
+            If there is no such dimension.
+
+        Examples
+        --------
+        >>> Tensor([[0, 1], [2, 3]]).count_nonzero(0).tolist()
+        [1, 2]
+        """
         return _tensor_compute.reduced(self, libgmemx.GMEM_REDUCTION_COUNT_NONZERO, axis, keepdims, threads)
 
     def first_difference(self, other, *, threads=None):
         """The index of the first element, in C order, whose values differ; None if none does.
 
         Values compare by what they are, whatever their types; NaN differs from everything.
+
+        Parameters
+        ----------
+        other : Tensor, array or number
+            Of the same shape.
+        threads : int, optional
 
         Raises
         ------
@@ -1176,7 +1453,23 @@ cdef class Tensor:
         return _tensor_compute.first_difference(self, other, threads)
 
     def equal(self, other, *, threads=None):
-        """Whether shapes and all values are the same; see `first_difference`."""
+        """Whether shapes and all values are the same; see `first_difference`.
+
+        Parameters
+        ----------
+        other : Tensor, array or number
+        threads : int, optional
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.equal(t.copy()), t.equal(t + 1)
+        (True, False)
+        """
         cdef Tensor with_this = as_tensor(other, -1)
         self.live()
         return self.shape == with_this.shape and (
@@ -1198,6 +1491,12 @@ cdef class Tensor:
     def crc32c(self, *, threads=None):
         """The CRC-32C (Castagnoli, RFC 3720) of the elements' bytes in C order, an int.
 
+        Parameters
+        ----------
+        threads : int, optional
+
+        Examples
+        --------
         >>> import gmemx
         >>> hex(gmemx.Tensor.from_buffer(b"123456789").crc32c())
         '0xe3069283'
@@ -1231,25 +1530,89 @@ cdef class Tensor:
         return _tensor_compute.arithmetic(self, other, libgmemx.GMEM_BINARY_ADD, out, threads)
 
     def mul(self, other, *, out=None, threads=None):
-        """Products element by element; parameters and errors as `add`."""
+        """Products element by element; parameters and errors as `add`.
+
+        Parameters
+        ----------
+        other : Tensor, array or number
+        out : Tensor, optional
+        threads : int, optional
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `add`.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.mul(2).tolist()
+        [[2.0, 4.0], [6.0, 10.0]]
+        """
         return _tensor_compute.arithmetic(self, other, libgmemx.GMEM_BINARY_MUL, out, threads)
 
     def matmul(self, other, *, out=None, threads=None):
         """The product of two matrices; floats are accumulated in float64.
 
+        Parameters
+        ----------
+        other : Tensor or array
+            Of the shape (k, n).
+        out : Tensor, optional
+            Of the shape (m, n).
+        threads : int, optional
+
         Raises
         ------
         ValueError
             If the shapes are not (m, k) and (k, n), or `out` does not fit or overlaps.
+
+        Examples
+        --------
+        >>> t = Tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> t.matmul(t).tolist()
+        [[7.0, 12.0], [18.0, 31.0]]
         """
         return _tensor_compute.matmul(self, other, out, threads)
 
     def relu(self, *, out=None, threads=None):
-        """The greater of each value and 0; NaN stays NaN."""
+        """The greater of each value and 0; NaN stays NaN.
+
+        Parameters
+        ----------
+        out : Tensor, optional
+            Of the same dtype and shape; it may be this tensor.
+        threads : int, optional
+
+        Returns
+        -------
+        Tensor
+
+        Raises
+        ------
+        ValueError
+            If `out` does not fit.
+
+        Examples
+        --------
+        >>> Tensor([-1.5, 2.0]).relu().tolist()
+        [0.0, 2.0]
+        """
         return _tensor_compute.relu(self, out, threads)
 
     def softmax(self, axis=-1, *, out=None, threads=None):
         """exp(x - max) / sum over one dimension, for floats.
+
+        Parameters
+        ----------
+        axis : int
+        out : Tensor, optional
+            Of the same dtype and shape; it may be this tensor.
+        threads : int, optional
 
         Raises
         ------
@@ -1257,6 +1620,11 @@ cdef class Tensor:
             For other dtypes.
         IndexError
             If there is no such dimension.
+
+        Examples
+        --------
+        >>> Tensor([[0.0, 0.0], [5.0, 5.0]]).softmax().tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
         """
         return _tensor_compute.softmax(self, axis, out, threads)
 

@@ -11,7 +11,7 @@
 //  - NULL where an object is wanted is GMEM_STATUS_NULL_ARGUMENT, never a crash.
 //    A function without a status says what it gives instead.
 //  - No call ends the process or throws through C; strings are UTF-8.
-//  - What is about pools, CUDA buffers, scanning and plugins is there on Linux only.
+//  - What is about pools, CUDA buffers and scanning is there on Linux only.
 //  - Every function may be called from any thread unless it says otherwise.
 
 #ifndef GMEMX_H
@@ -1387,7 +1387,7 @@ gmem_status gmem_plugin_queue_new(gmem_plugin *plugin,
                                   gmem_plugin_queue **out_queue);
 
 // A descriptor that can be read while there are completions to take; it is not to be read or
-// closed. -1 for NULL.
+// closed. On Windows it is a socket. -1 for NULL.
 //
 // Safety:
 // `queue` is NULL or live.

@@ -8,6 +8,8 @@ import statistics
 import numpy as np
 import pytest
 from arrays import DISTRIBUTIONS, DTYPES, by_definition, fits
+from oracles import GENERATORS
+from scipy import special, stats
 
 import gmemx
 from gmemx import GMemContext
@@ -61,7 +63,6 @@ def test_normal_is_the_quantile(context, cpu_path):
 
 
 def test_normal_agrees_with_scipy(context):
-    special = pytest.importorskip("scipy.special")
     made = context.array(10**6, distribution="normal").numpy()
     expected = special.ndtri(context[: 10**6])
     assert np.max(np.abs(made - expected) / np.maximum(np.abs(expected), 1e-3)) < 1e-14
@@ -76,6 +77,50 @@ def test_normal_looks_normal(context):
     expected = np.diff([normal.cdf(edge) for edge in edges]) * array.size
     chi2 = ((counts - expected) ** 2 / expected).sum()
     assert chi2 < 60 + 6 * math.sqrt(120)
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("distribution", "oracle"),
+    [
+        (gmemx.uniform(-3, 5), stats.uniform(-3, 8)),
+        (gmemx.normal(-1, 3), stats.norm(-1, 3)),
+        (gmemx.normal(1e3, 0.5), stats.norm(1e3, 0.5)),
+    ],
+    ids=["uniform", "normal", "far"],
+)
+def test_kolmogorov_and_smirnov_agree(generator, dtype, distribution, oracle):
+    """With fixed seeds: the test is the same in every run."""
+    array = gmemx.GMemContext(2024, generator).array(
+        200_000, dtype, 10**12, distribution=distribution
+    )
+    assert stats.kstest(array.numpy(), oracle.cdf).pvalue > 1e-3
+    # It would notice a shift by a fiftieth of the deviation.
+    assert stats.kstest(array.numpy() + oracle.std() / 50, oracle.cdf).pvalue < 1e-3
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize(
+    ("distribution", "values", "shares"),
+    [
+        (gmemx.integers(-3, 4), range(-3, 4), [1 / 7] * 7),
+        (gmemx.bernoulli(0.3), [0, 1], [0.7, 0.3]),
+        (gmemx.choice([5, 1, 9]), [1, 5, 9], [1 / 3] * 3),
+        (gmemx.choice([5, 1, 9], [0.5, 0.125, 0.375]), [1, 5, 9], [0.125, 0.5, 0.375]),
+    ],
+    ids=["integers", "bernoulli", "choice", "loaded"],
+)
+def test_chi_square_agrees(generator, distribution, values, shares):
+    """With fixed seeds, as above."""
+    array = gmemx.GMemContext(2024, generator).array(
+        200_000, "int8", 10**12, distribution=distribution
+    )
+    found, counts = np.unique(array.numpy(), return_counts=True)
+    assert found.tolist() == list(values)
+    assert stats.chisquare(counts, np.array(shares) * array.size).pvalue > 1e-3
+    shares = np.array(shares) + np.eye(len(shares))[0] * 0.01
+    assert stats.chisquare(counts, shares / shares.sum() * array.size).pvalue < 1e-3
 
 
 def test_integers_are_all_as_likely(context):

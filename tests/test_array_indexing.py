@@ -253,7 +253,14 @@ def test_repr_computes_corners_only():
     assert eval(repr(small).split("([[")[1].split("]]")[0].split("],")[0]) == tuple(small[0])
     huge = context.array((2**20, 2**20, 2**20))
     assert repr(huge).count("...") == 7
-    for part in (huge[..., :2], huge[0], huge[0, 0], huge[0, 0, :0], huge[None, None]):
+    for part in (
+        huge[..., :2],
+        huge[0],
+        huge[0, 0, 0, ...],
+        huge[0, 0],
+        huge[0, 0, :0],
+        huge[None, None],
+    ):
         assert f"shape={part.shape}" in repr(part)
     row = context.array(10**6)
     expected = np.concatenate([row[:3].numpy(), row[-3:].numpy()])

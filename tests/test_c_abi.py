@@ -143,14 +143,28 @@ def test_the_header_alone(tmp_path, standard):
     assert built.returncode == 0, built.stderr
 
 
+def exported(path):
+    """Names that a shared object defines for others."""
+    listing = subprocess.run(
+        ["nm", "-D", "--defined-only", str(path)], capture_output=True, text=True, check=True
+    )
+    return {line.split()[-1] for line in listing.stdout.splitlines()}
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks GNU nm for ELF symbols")
 def test_the_library_exports_what_the_header_declares():
     """All of it, and nothing else: no symbol of Rust or of a dependency leaks out."""
-    listing = subprocess.run(
-        ["nm", "-D", "--defined-only", str(gmemx.library_path())],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    exported = {line.split()[-1] for line in listing.stdout.splitlines()}
-    assert exported == declared()
+    assert exported(gmemx.library_path()) == declared()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks GNU nm for ELF symbols")
+def test_modules_export_nothing_but_their_start():
+    """What they have for each other goes through capsules."""
+    modules = [
+        path
+        for path in Path(LIBRARY_DIR).glob("*.so")
+        if path.name != "libgmemx.so" and not path.name.startswith("_sample_plugin.")
+    ]
+    assert modules
+    for path in modules:
+        assert exported(path) == {f"PyInit_{path.name.partition('.')[0]}"}

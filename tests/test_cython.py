@@ -63,6 +63,12 @@ def tensors(build):
 
 
 @pytest.fixture(scope="module")
+def arrays(build):
+    """The extension that cimports VirtualArray."""
+    return load(build, "arrays")
+
+
+@pytest.fixture(scope="module")
 def pools(build):
     """The extension that cimports BufferPool and BufferGuard."""
     return load(build, "pools")
@@ -533,3 +539,31 @@ def test_failing_plugins_without_python(plugins):
     for wrong in (None, 5, "plugin"):
         with pytest.raises(TypeError):
             plugins.state(wrong)
+
+
+@pytest.mark.parametrize("key", [(), (slice(2, 90), slice(None, None, -3)), slice(None, None, -1)])
+def test_arrays_without_python(arrays, context, key):
+    """describe, c_read, c_write and c_fold, on views in either direction."""
+    array = context.array((100, 70), offset=2**63, distribution=gmemx.normal(2, 3))[key]
+    stored = array.numpy()
+    assert arrays.trace(array) == pytest.approx(stored.trace(), rel=1e-12)
+    assert arrays.trace(array.T) == arrays.trace(array)
+    for threads in (0, 1, 2):
+        out = np.empty(stored.size)
+        arrays.read(array, out, threads)
+        assert_same_bits(out.reshape(stored.shape), stored)
+        assert arrays.extremes(array, threads) == (array.min(), array.max(), array.sum())
+    arrays.write(array, -stored.ravel())
+    assert_same_bits(array.numpy(), -stored)
+
+
+def test_failures_of_arrays_become_exceptions(arrays, context):
+    """Raised from inside the nogil block."""
+    array = context.array((3, 4))
+    with pytest.raises(gmemx.errors.InvalidArgumentError, match="elements"):
+        arrays.read(array, np.empty(5), 1)
+    with pytest.raises(gmemx.errors.InvalidArgumentError, match="77"):
+        arrays.fold_of_number(array, 77)
+    with pytest.raises(gmemx.errors.InvalidArgumentError, match="extreme"):
+        arrays.extremes(array[:0], 1)
+    assert arrays.fold_of_number(array, 0) == array.sum()

@@ -1,10 +1,9 @@
-"""What the documentation shows is run: docstrings, README's snippets and commands."""
+"""What the documentation shows is run: snippets and commands of README and the guides."""
 
 import ast
 import doctest
 import importlib
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -26,14 +25,6 @@ GUIDES = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "interop.md
 TENSOR = (ROOT / "docs" / "tensor.md").read_text(encoding="utf-8")
 POOL = (ROOT / "docs" / "pool.md").read_text(encoding="utf-8")
 SCAN = (ROOT / "docs" / "scan.md").read_text(encoding="utf-8")
-
-# Not modules: the entry point of the command, and the libraries, which have a suffix of modules.
-NOT_IMPORTED = {"gmemx.__main__", "gmemx._sample_plugin", "gmemx.libgmemx"}
-MODULES = ["gmemx"] + [
-    found.name
-    for found in pkgutil.walk_packages(gmemx.__path__, "gmemx.")
-    if found.name not in NOT_IMPORTED
-]
 
 # Which file of examples/ README prints under each heading, in order.
 PRINTED = [
@@ -136,22 +127,6 @@ def extensions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extensions")
     printed = Shell(folder)("build_ext")
     return Built(folder / "examples" / "cython", printed)
-
-
-# ---- docstrings ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name):
-    outcome = doctest.testmod(importlib.import_module(name))
-    assert outcome.failed == 0
-
-
-@pytest.mark.parametrize("method", ["fetch", "fetch_into", "fetch_many", "write_many", "fork"])
-def test_doctest_sees_the_compiled_methods(method):
-    tests = doctest.DocTestFinder().find(importlib.import_module("gmemx.generative"))
-    found = {test.name for test in tests if test.examples}
-    assert f"gmemx.generative.GMemContext.{method}" in found
 
 
 # ---- README -------------------------------------------------------------------
@@ -277,6 +252,20 @@ def test_pool_example(tmp_path):
         "1000 2",
         "0 in use",
     ]
+
+
+def test_dask_example(tmp_path):
+    array = gmemx.GMemContext(42).array((10**6, 125 * 10**6), distribution="normal")
+    part = array[500_000:504_000, -10_000:]
+    lines = example_lines("dask_cluster.py", tmp_path)
+    assert lines[0] == str(10**15)
+    mean, std, *_ = numbers(lines[1])
+    assert mean == pytest.approx(part.mean(), abs=1e-4)
+    assert std == pytest.approx(part.std(), abs=1e-4)
+    assert lines[1].endswith("of 40,000,000 cells")
+    assert lines[2] == "True"
+    least = min(part[1:].min(), np.clip(part[0], -1, 1).min())
+    assert lines[3] == f"10,000 cells written, from {least:.2f} to 1.0"
 
 
 @needs_linux

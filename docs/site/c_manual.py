@@ -21,6 +21,9 @@ CHAPTERS = {
 }
 # Where gmemx_plugin.h goes on with what its macro is made of.
 WRITTEN = "#if defined(__GNUC__)"
+# What an enum is in C before C23, and the type that it is made of since.
+ALIAS = re.compile(r"typedef (enum|u?int\d+_t) gmem_")
+BASE = re.compile(r"\s*: u?int\d+_t$")
 LITERAL = re.compile(r"""'\\?.'|"(?:\\.|[^"\\])*\"""")
 LABELS = ("Ownership", "Errors", "Threads", "Safety")
 
@@ -56,7 +59,7 @@ def _unfenced(text: str) -> str:
 
 def _code(lines: list[str]) -> str:
     """A declaration without the preprocessor's lines, an inline function without its body."""
-    kept = [line for line in lines if not line.startswith("#") and line.strip() != ": int32_t"]
+    kept = [line for line in lines if not line.startswith("#") and not BASE.match(line)]
     text = "\n".join(kept)
     text = re.sub(r"(enum \w+)\s*\{", r"\1 {", text)
     if re.match(r"static inline ", text):
@@ -101,7 +104,7 @@ def entries(header: str) -> Iterator[Entry]:
                 yield last
                 last = None
             continue
-        if line.startswith(("#", "typedef enum gmem", "typedef int32_t")):
+        if line.startswith("#") or ALIAS.match(line):
             continue
         code.append(line)
         text = LITERAL.sub("", "\n".join(code))

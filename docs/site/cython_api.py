@@ -17,6 +17,7 @@ MODULES = {
     "gmemx.scan": ["_scan_source"],
     "gmemx.plugin": ["plugin", "_plugin_response"],
     "gmemx.status": ["status"],
+    "gmemx.runtime": ["runtime"],
 }
 
 INTRO = """# The Cython interface

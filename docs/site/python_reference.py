@@ -7,7 +7,8 @@ from pathlib import Path
 
 # In the order of the guides; modules that are not named here come behind.
 ORDER = (
-    *("gmemx", "generative", "array", "distributions", "tensor", "pool", "cuda", "scan", "plugin"),
+    *("gmemx", "generative", "array", "distributions", "delta", "dask", "zarr", "xarray"),
+    *("tensor", "pool", "cuda", "scan", "plugin"),
     *("errors", "runtime", "paths", "status"),
 )
 
@@ -50,6 +51,7 @@ def public_names(package: Path, module: str) -> list[str]:
     stub = package / f"{module}.pyi"
     source = stub if stub.exists() else package / f"{module}.py"
     classes, functions = set(), set()
+    listed = None
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             classes.add(node.name)
@@ -59,8 +61,11 @@ def public_names(package: Path, module: str) -> list[str]:
             handed_on = {alias.name for alias in node.names if alias.asname == alias.name}
             classes |= {name for name in handed_on if name[0].isupper()}
             functions |= {name for name in handed_on if not name[0].isupper()}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = set(ast.literal_eval(node.value))
     kinds = (sorted(classes), sorted(functions))
-    return [name for names in kinds for name in names if not name.startswith("_")]
+    names = [name for kind in kinds for name in kind if not name.startswith("_")]
+    return [name for name in names if listed is None or name in listed]
 
 
 def page(package: Path, module: str) -> str:
@@ -108,7 +113,8 @@ def package_page(package: Path) -> str:
     ]
     public = set(modules(package))
     lines = ["# gmemx", "", "```{eval-rst}", ".. automodule:: gmemx", "   :no-index:", ""]
-    own = [name for module, name in imported if module == "gmemx._info"]
+    own = sorted(name for module, name in imported if module.startswith("gmemx._"))
+    own = [name for name in own if not name.startswith("_")]
     lines += [line for name in own for line in (f".. autofunction:: gmemx.{name}", "")]
     lines += ["```", "", "What the modules have, and is in `gmemx` too:", "", "| | |", "|---|---|"]
     for module, name in sorted(imported, key=lambda pair: pair[1].lower()):

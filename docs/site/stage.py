@@ -127,8 +127,11 @@ def main(target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copy(DOCS / "conf.py", target)
+    shutil.copytree(DOCS / "static", target / "static")
     for path in DOCS.glob("*.md"):
         text = path.read_text(encoding="utf-8")
+        # The empty line that ends a doctest is nothing to look at.
+        text = re.sub(r"^(```pycon\n.*?)\n+```$", r"\1\n```", text, flags=re.M | re.S)
         if path.stem == "index":
             text = with_all_pages(text)
         (target / path.name).write_text(linked(text, DOCS, path.name, target), encoding="utf-8")

@@ -16,20 +16,21 @@ import sys
 from collections.abc import Sequence
 
 import gmemx
-from gmemx.cli import config, fetch, info, tour
+from gmemx.cli import config, fetch, gen, info, tour
 from gmemx.cli.failures import FAILURES, sentence
 
-COMMANDS = {"tour": tour, "fetch": fetch, "info": info, "config": config}
+COMMANDS = {"tour": tour, "fetch": fetch, "gen": gen, "info": info, "config": config}
 if sys.platform == "linux":
     from gmemx.cli import interactive, plugin, pool, scan
 
     COMMANDS |= {"plugin": plugin, "pool": pool, "scan": scan, "interactive": interactive}
 
-# Third-party modules of the extra "cli", and what whoever needs one is told to install.
+# Third-party modules of extras, and what whoever needs one is told to install.
 EXTRA = {
-    "rich": "rich and Pillow",
-    "PIL": "rich and Pillow",
-    "prompt_toolkit": "prompt_toolkit",
+    "rich": ("rich and Pillow", "cli"),
+    "PIL": ("rich and Pillow", "cli"),
+    "prompt_toolkit": ("prompt_toolkit", "cli"),
+    "matplotlib": ("matplotlib", "plot"),
 }
 
 
@@ -84,10 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ModuleNotFoundError as error:
-        names = EXTRA.get((error.name or "").partition(".")[0])
-        if names is None:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA:
             raise
-        return _fail(f"gmemx {args.command} needs {names}: pip install 'gmemx[cli]'")
+        names, extra = EXTRA[module]
+        return _fail(f"gmemx {args.command} needs {names}: pip install 'gmemx[{extra}]'")
     except BrokenPipeError:
         # The reader went away, as `head` does. Python would complain once more
         # when it flushes stdout at exit, so stdout is pointed elsewhere.

@@ -18,7 +18,6 @@ pub mod error;
 pub mod ffi;
 pub mod generative;
 pub mod parallel;
-#[cfg(target_os = "linux")]
 pub mod plugin;
 #[cfg(target_os = "linux")]
 pub mod pool;

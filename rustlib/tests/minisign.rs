@@ -1,7 +1,5 @@
 //! Keys and signatures of other tools, and those made here, without Python or C between.
 
-#![cfg(target_os = "linux")]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -13,6 +13,7 @@ setup(
     ext_modules=cythonize(
         [
             Extension("downstream", ["downstream.pyx"], **common),
+            Extension("arrays", ["arrays.pyx"], **common),
             Extension("tensors", ["tensors.pyx"], **common),
             Extension("pools", ["pools.pyx"], **common),
             Extension("scans", ["scans.pyx"], **common),

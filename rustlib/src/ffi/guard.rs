@@ -132,7 +132,6 @@ pub unsafe fn output<'a, T>(
 ///
 /// # Safety
 /// `target` is NULL or has room for `room` elements; `out_len` is NULL or writable.
-#[cfg(target_os = "linux")]
 pub unsafe fn copy_out<T: Copy>(
     from: &[T],
     target: *mut T,

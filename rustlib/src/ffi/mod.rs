@@ -11,15 +11,10 @@ mod cuda;
 mod folding;
 mod generative;
 mod guard;
-#[cfg(target_os = "linux")]
 mod plugin;
-#[cfg(target_os = "linux")]
 mod plugin_async;
-#[cfg(target_os = "linux")]
 mod plugin_calls;
-#[cfg(target_os = "linux")]
 mod plugin_logs;
-#[cfg(target_os = "linux")]
 mod plugin_minisign;
 #[cfg(target_os = "linux")]
 mod pool;

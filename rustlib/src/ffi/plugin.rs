@@ -1,15 +1,13 @@
 //! Plugins in C: loading them, how they are, ending them. Calls are in `plugin_calls`.
 
-use std::ffi::{CStr, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::guard::{OrNull, borrow, guard, guard_or, input, out};
 use super::status::Status;
 use crate::error::Error;
-use crate::plugin::{Instance, Plugin};
+use crate::plugin::{Instance, Plugin, path_of};
 
 /// Loads a private copy of the library at `path`, makes a plugin of it and starts it with
 /// `config`, JSON as the plugin's ABI says. An empty `config` reaches the plugin as NULL, 0.
@@ -42,7 +40,7 @@ pub unsafe extern "C" fn gmem_plugin_load(
             return Err(Error::NullArgument("path"));
         }
         // SAFETY: not NULL, and the caller's.
-        let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
+        let path = path_of(unsafe { CStr::from_ptr(path) }.to_bytes())?;
         // SAFETY: the caller's.
         let (config, target) =
             unsafe { (input(config, config_len, "config")?, out(out_plugin, "out_plugin")?) };

@@ -46,7 +46,7 @@ pub unsafe extern "C" fn gmem_plugin_queue_new(
 }
 
 /// A descriptor that can be read while there are completions to take; it is not to be read or
-/// closed. -1 for NULL.
+/// closed. On Windows it is a socket. -1 for NULL.
 ///
 /// # Safety
 /// `queue` is NULL or live.

@@ -16,6 +16,9 @@ pub(super) const BUFFER: usize = 1024;
 /// Rows shorter than this are made address by address.
 const SHORT: u64 = 48;
 
+/// Cells from which on the runs that they lie in are sorted.
+const MANY: usize = 1 << 12;
+
 type Dims = SmallVec<[Dim; 4]>;
 
 /// One dimension: how many, and how many cells apart.
@@ -289,9 +292,7 @@ impl Context {
             && array.is_bare()
             && let Some(cells) = T::as_cells(out)
         {
-            return nest.for_each_row(from, cells.len(), |start, at, length| {
-                self.read_part(start, &mut cells[at..at + length], whole);
-            });
+            return self.read_rows(nest, from, cells, whole);
         }
         if nest.step == 1 && nest.length >= (REGION / 4) as u64 {
             return nest.for_each_row(from, out.len(), |start, at, length| {
@@ -306,6 +307,23 @@ impl Context {
             let cells = &mut cells[..part.len()];
             self.make(array, nest, from + (i * BUFFER) as u64, cells);
             convert(cells, part);
+        }
+    }
+
+    /// Rows of consecutive cells, as the context has them.
+    fn read_rows(&self, nest: &Nest, from: u64, out: &mut [f64], whole: usize) {
+        let short = nest.length < (REGION / 4) as u64 && !nest.has_one_row();
+        if self.generator != Generator::Vrns16 || !short || out.len() < MANY {
+            return nest.for_each_row(from, out.len(), |start, at, length| {
+                self.read_part(start, &mut out[at..at + length], whole);
+            });
+        }
+        let count = out.len();
+        vrns16::fill_runs(self.seed, out, whole, |run| nest.for_each_row(from, count, run));
+        if !self.overlay.is_empty() {
+            nest.for_each_row(from, count, |start, at, length| {
+                self.overlay.lay_over(start, &mut out[at..at + length]);
+            });
         }
     }
 

@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
 use super::vrns16::{REGION, TILE};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu;
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::tensor::Reduction;
 use crate::tensor::dtype::Class;
 use crate::tensor::reduce::float::across;
 use crate::tensor::reduce::fold::Tree;
-use crate::{cpu, parallel};
 
 /// Elements of a piece where cells do not follow each other; rows up to this long are
 /// taken several to a piece.

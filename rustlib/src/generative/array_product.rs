@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Context;
 use super::array::{Array, Dim, Nest, round};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu;
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::tensor::reduce::float::across;
-use crate::{cpu, parallel};
 
 /// Columns of a span.
 const SPAN: u64 = 1 << 14;

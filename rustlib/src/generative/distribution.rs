@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::normal;
+#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 use crate::error::{Error, Result};
 

@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::vrns16::{REGION, TILE};
 use super::{Context, Generator, philox, vrns16};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu;
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::tensor::Reduction;
 use crate::tensor::reduce::float::across;
 use crate::tensor::reduce::fold::Tree;
-use crate::{cpu, parallel};
 
 /// Regions whose results are waiting to be combined at any time.
 const BATCH: usize = 64;

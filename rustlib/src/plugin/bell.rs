@@ -5,25 +5,25 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use rustix::thread::futex::{self, Flags, Timespec};
+use super::os::Alarm;
 
 /// Rung when something has changed; who waits looks again.
 pub struct Bell {
     rung: AtomicU32,
     waiting: AtomicU32,
+    alarm: Alarm,
 }
 
 impl Bell {
     pub const fn new() -> Bell {
-        Bell { rung: AtomicU32::new(0), waiting: AtomicU32::new(0) }
+        Bell { rung: AtomicU32::new(0), waiting: AtomicU32::new(0), alarm: Alarm::new() }
     }
 
     /// To be called after the change.
     pub fn ring(&self) {
         self.rung.fetch_add(1, SeqCst);
         if self.waiting.load(SeqCst) > 0 {
-            // It cannot fail for an address that exists.
-            let _ = futex::wake(&self.rung, Flags::PRIVATE, i32::MAX as u32);
+            self.alarm.wake(&self.rung);
         }
     }
 
@@ -44,12 +44,7 @@ impl Bell {
             if left.is_some_and(|left| left.is_zero()) {
                 break false;
             }
-            let left = left.map(|left| Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            });
-            // Rung in between, woken, a signal, the end of the time: all is seen above.
-            let _ = futex::wait(&self.rung, Flags::PRIVATE, rung, left.as_ref());
+            self.alarm.wait(&self.rung, rung, left);
         };
         self.waiting.fetch_sub(1, SeqCst);
         came

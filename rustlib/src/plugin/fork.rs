@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::abi::code::INVALID_STATE;
 use super::library::{self, Shelf};
+use super::os;
 use crate::error::Error;
 
 /// How many forks lie between the first process and this one.
@@ -21,10 +22,7 @@ thread_local! {
 /// Sees to it that forks are noticed.
 pub fn prepare() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: three functions that live for ever, as the library does.
-        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-    });
+    ONCE.call_once(|| os::on_fork(before, in_parent, in_child));
 }
 
 extern "C" fn before() {

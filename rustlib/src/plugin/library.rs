@@ -10,20 +10,18 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::mem::ManuallyDrop;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use libloading::os::unix::Library as Loaded;
-
 use super::abi::{
     Call, CallRaw, Create, CreateWithConfig, FreeBuffer, FreeResponse, GetRejectedCount, GetState,
     Init, SetLogLevel, Shutdown,
 };
+use super::fork;
+use super::os::{self, Loaded};
 use super::response::Release;
-use super::{copy, fork};
 use crate::error::{Error, Result};
 
 /// It lives as long as the process.
@@ -52,11 +50,7 @@ pub struct Library {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     path: PathBuf,
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    version: os::Version,
     checksum: u32,
 }
 
@@ -111,7 +105,7 @@ impl Library {
         }
         file.rewind().map_err(failed)?;
         // From here on it stays.
-        let loaded = ManuallyDrop::new(copy::load(&mut file, path)?);
+        let loaded = ManuallyDrop::new(os::copied(&mut file, path)?);
         match Library::of(loaded, identity.clone()) {
             Ok(library) => Ok(Box::leak(Box::new(library))),
             Err(name) => {
@@ -186,14 +180,6 @@ impl Identity {
                 n => checksum = crc32c::crc32c_append(checksum, &bytes[..n]),
             }
         }
-        Ok(Identity {
-            path,
-            device: data.dev(),
-            inode: data.ino(),
-            size: data.size(),
-            modified: (data.mtime(), data.mtime_nsec()),
-            changed: (data.ctime(), data.ctime_nsec()),
-            checksum,
-        })
+        Ok(Identity { path, version: os::version_of(&data), checksum })
     }
 }

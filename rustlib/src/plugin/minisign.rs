@@ -418,18 +418,9 @@ impl Cost {
 }
 
 /// Random bytes from the system.
-fn fill(mut bytes: &mut [u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => bytes = &mut bytes[n..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => {
-                return Err(Error::Io {
-                    what: "no random numbers for a key".to_owned(),
-                    source: error.into(),
-                });
-            }
-        }
-    }
-    Ok(())
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| Error::Io {
+        what: "no random numbers for a key".to_owned(),
+        source: error.into(),
+    })
 }

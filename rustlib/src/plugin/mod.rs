@@ -7,6 +7,7 @@
 //! * [`queue`]: calls made by workers.
 //! * [`minisign`]: keys and signatures, without any of the others.
 //! * [`logs`]: what plugins log; [`bell`]: waiting without a lock; [`fork`]: forked children.
+//! * [`os`]: what differs between operating systems.
 
 pub mod abi;
 mod bell;
@@ -18,8 +19,10 @@ mod instance;
 mod library;
 pub mod logs;
 pub mod minisign;
+mod os;
 pub mod queue;
 mod response;
 
 pub use instance::{Instance, Plugin, Raw, Visit};
+pub use os::path_of;
 pub use response::PluginResponse;

@@ -10,17 +10,15 @@
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
-
 use super::fork;
 use super::instance::Instance;
+use super::os::Flag;
 use super::response::PluginResponse;
 use crate::error::{Error, Result};
 
@@ -109,7 +107,7 @@ struct Shared {
     threads: usize,
     capacity: usize,
     cores: usize,
-    descriptor: OwnedFd,
+    flag: Flag,
     state: Mutex<State>,
     work: Condvar,
     /// How many calls wait, to be looked at without the lock.
@@ -129,14 +127,12 @@ impl PluginQueue {
         if !instance.is_of_this_process() {
             return Err(fork::refused());
         }
-        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|error| Error::Io { what: "an eventfd".into(), source: error.into() })?;
         Ok(PluginQueue(Arc::new(Shared {
             instance: instance.share()?,
             threads,
             capacity,
             cores: thread::available_parallelism().map_or(1, usize::from),
-            descriptor,
+            flag: Flag::new()?,
             state: Mutex::default(),
             work: Condvar::new(),
             hint: AtomicUsize::new(0),
@@ -144,7 +140,7 @@ impl PluginQueue {
     }
 
     pub fn descriptor(&self) -> i32 {
-        self.0.descriptor.as_raw_fd()
+        self.0.flag.descriptor()
     }
 
     pub fn submit(&self, token: u64, request: Request) -> Result<()> {
@@ -261,8 +257,8 @@ impl Shared {
     /// Makes the descriptor unreadable where nothing is left to take.
     fn silence(&self, state: &State) {
         if state.done.is_empty() {
-            // It was readable, and only here is it read.
-            let _ = rustix::io::read(&self.descriptor, &mut [0; 8]);
+            // It is up, and only here does it come down.
+            self.flag.lower();
         }
     }
 
@@ -367,8 +363,7 @@ impl Shared {
         if wanted && !state.freed {
             state.done.push_back((token, outcome));
             if state.done.len() == 1 {
-                // It cannot fail: the count is 0.
-                let _ = rustix::io::write(&self.descriptor, &1u64.to_ne_bytes());
+                self.flag.raise();
             }
             return state;
         }

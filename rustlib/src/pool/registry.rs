@@ -75,8 +75,10 @@ struct Fresh {
 
 fn fresh(name: Option<&str>, plan: Plan) -> Result<Fresh> {
     let mut id = [0; 16];
-    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| io_error("making an id for a pool", errno))?;
+    getrandom::fill(&mut id).map_err(|error| Error::Io {
+        what: "making an id for a pool".into(),
+        source: error.into(),
+    })?;
     let layout = Layout::new(plan.capacity, plan.budget);
     let file = |bytes| match name {
         Some(_) => segment::unnamed(plan.mode, bytes),

@@ -11,7 +11,9 @@ use super::nest::Nest;
 use super::reduce::float::Float;
 use super::segments::segments;
 use super::view::View;
-use crate::{cpu, parallel};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu;
+use crate::parallel;
 
 /// Elements that are looked at together.
 const BLOCK: usize = 256;

@@ -54,7 +54,7 @@ pub fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
 pub fn locked(path: &Path) -> Error {
     // As the system itself says of a lock that another has.
     #[cfg(unix)]
-    let source = rustix::io::Errno::AGAIN.into();
+    let source = std::io::Error::from_raw_os_error(libc::EAGAIN);
     #[cfg(not(unix))]
     let source = std::io::ErrorKind::WouldBlock.into();
     let what = format!("{} is open for writing elsewhere, and has one writer only", path.display());

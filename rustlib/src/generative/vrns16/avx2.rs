@@ -134,6 +134,27 @@ fn residues(low: __m256i, high: __m256i, vector: usize) -> __m256i {
     _mm256_min_epu32(v, _mm256_sub_epi32(v, load32(&P, vector)))
 }
 
+/// The residues of x in all channels.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn all_residues(x: u64) -> [u32; 16] {
+    let (low, high) = digits(x);
+    let mut all = Lanes32([0; 16]);
+    for (vector, lanes) in all.0.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // SAFETY: room for eight lanes.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), residues(low, high, vector)) };
+    }
+    all.0
+}
+
+/// The digits of x about zero, in pairs, in every lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn digits(x: u64) -> (__m256i, __m256i) {
+    let about_zero = x ^ 0x8000_8000_8000_8000;
+    (_mm256_set1_epi32(about_zero as i32), _mm256_set1_epi32((about_zero >> 32) as i32))
+}
+
 /// fmix64 of four channels up to its last product. `r` holds residues (with the
 /// first shift applied) in the low halves; the high halves are ignored.
 #[inline]
@@ -156,9 +177,7 @@ fn mix(r: __m256i, product: __m256i) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn hash(x: u64) -> u64 {
-    let about_zero = x ^ 0x8000_8000_8000_8000;
-    let low = _mm256_set1_epi32(about_zero as i32);
-    let high = _mm256_set1_epi32((about_zero >> 32) as i32);
+    let (low, high) = digits(x);
     let mut acc = _mm256_setzero_si256();
     for vector in 0..2 {
         let r = _mm256_xor_si256(residues(low, high, vector), load32(&FIRST_SHIFT, vector));
@@ -295,6 +314,19 @@ pub unsafe fn groups<const STREAM: bool>(
                 }
             }
         }
+    }
+}
+
+/// Copies cells past the caches.
+///
+/// # Safety
+/// AVX2; the slices have the same length, a multiple of four, and `out` is aligned to 32 bytes.
+#[target_feature(enable = "avx2")]
+pub unsafe fn stream(cells: &[f64], out: &mut [f64]) {
+    let fours = cells.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<4>().0);
+    for (four, out) in fours {
+        // SAFETY: four cells each; the caller vouches for the alignment.
+        unsafe { _mm256_stream_pd(out.as_mut_ptr(), _mm256_loadu_pd(four.as_ptr())) };
     }
 }
 

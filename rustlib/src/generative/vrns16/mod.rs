@@ -12,8 +12,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod runs;
 mod tables;
 
+#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 
 /// 65536 - p is at most 183, which is what lets residues be folded cheaply.
@@ -98,6 +100,27 @@ pub fn fill_part(seed: u64, start: u64, out: &mut [f64], threads: usize, whole: 
                 *slot = value(seed, start.wrapping_add(j as u64));
             }
         }
+    }
+}
+
+/// A read of many runs, which `walk` gives one after the other: each as its first address, its
+/// place in `out`, and its length. They follow each other in `out`, which is a part of a
+/// read of `whole` cells.
+pub fn fill_runs(
+    seed: u64,
+    out: &mut [f64],
+    whole: usize,
+    walk: impl FnOnce(&mut dyn FnMut(u64, usize, usize)),
+) {
+    match tables::get() {
+        Some(tables) => {
+            let mut runs = runs::Runs::new(tables, seed, out, whole >= tables::STREAM_FROM);
+            walk(&mut |start, at, length| runs.add(start, at, length));
+            runs.make();
+        }
+        None => walk(&mut |start, at, length| {
+            fill_part(seed, start, &mut out[at..at + length], 1, whole);
+        }),
     }
 }
 

@@ -25,7 +25,7 @@ const BLOCK: usize = 512;
 /// Cells of one block when walking in tiles.
 pub const TILE: usize = 128;
 /// Distance of the blocks of one tile: the multiple of `TILE` nearest the primes' mean.
-const STRIDE: usize = 511 * TILE;
+pub const STRIDE: usize = 511 * TILE;
 /// Cells of the aligned regions in which tiles are formed.
 pub const REGION: usize = 1 << 20;
 /// Shares of a region that threads take one by one. Sharing out tiles rather than
@@ -36,7 +36,7 @@ const SHARES: usize = 16;
 #[cfg(target_arch = "x86_64")]
 const FEW: usize = 4;
 /// Cells from which on stores go around the caches: more than those hold.
-const STREAM_FROM: usize = 1 << 17;
+pub const STREAM_FROM: usize = 1 << 17;
 
 /// Sixteen slices, one a table, whose XOR gives an aligned run of cells.
 pub struct Block {
@@ -116,15 +116,8 @@ impl Tables {
                 super::avx2::end_of_streaming();
             }
         };
-        let kernel: Kernel = match (cpu::path(), stream) {
-            #[cfg(target_arch = "x86_64")]
-            (cpu::Path::Avx2, true) => super::avx2::groups::<true>,
-            #[cfg(target_arch = "x86_64")]
-            (cpu::Path::Avx2, false) => super::avx2::groups::<false>,
-            _ => portable_groups,
-        };
-        let body =
-            Body { seed, start: body_start, length: body.len(), out: body.as_mut_ptr(), kernel };
+        let (out, length) = (body.as_mut_ptr(), body.len());
+        let body = Body { seed, start: body_start, length, out, kernel: kernel(stream) };
         let threads = parallel::worth(threads, body.length);
         if threads == 1 && body.length < REGION / 4 {
             self.in_order(&body, 0..body.length);
@@ -155,11 +148,7 @@ impl Tables {
         blocks: usize,
         mut each: impl FnMut(usize, &mut [f64; TILE]),
     ) {
-        let kernel: Kernel = match cpu::path() {
-            #[cfg(target_arch = "x86_64")]
-            cpu::Path::Avx2 => super::avx2::groups::<false>,
-            _ => portable_groups,
-        };
+        let kernel = kernel(false);
         let mut cells = Cells([0.0; TILE]);
         for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, place, residues| {
             self.fetch_ahead(place);
@@ -287,7 +276,7 @@ impl Tables {
     }
 
     #[inline(always)]
-    fn block(&self, residues: [u32; 16], permutation: usize) -> Block {
+    pub fn block(&self, residues: [u32; 16], permutation: usize) -> Block {
         let mut slices = [self.first.as_ptr().cast_const(); 16];
         for i in 0..16 {
             // SAFETY: a residue is below p[i], and BLOCK more entries follow.
@@ -299,6 +288,7 @@ impl Tables {
 
 /// A block's place in its tile.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "the SIMD path reads it"))]
 struct Place<'a> {
     block: usize,
     /// The residues of the tile's first block.
@@ -332,7 +322,12 @@ fn for_each_tiled(
 }
 
 #[inline]
-fn residues(x: u64) -> [u32; 16] {
+pub fn residues(x: u64) -> [u32; 16] {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx2 {
+        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+        return unsafe { super::avx2::all_residues(x) };
+    }
     let mut r = [0; 16];
     let mut i = 0;
     while i < 16 {
@@ -353,7 +348,7 @@ fn advance(r: &mut [u32; 16]) {
 
 /// Cells of one block, where vectors lie best.
 #[repr(align(64))]
-struct Cells([f64; TILE]);
+pub struct Cells(pub [f64; TILE]);
 
 /// Whole groups of cells to be made.
 struct Body {
@@ -386,7 +381,18 @@ impl Body {
 }
 
 /// Writes some groups of a block: (block, first group, groups, out).
-type Kernel = unsafe fn(&Block, usize, usize, *mut f64);
+pub type Kernel = unsafe fn(&Block, usize, usize, *mut f64);
+
+/// The kernel of this CPU, whose stores go around the caches where it is to `stream`.
+pub fn kernel(stream: bool) -> Kernel {
+    match (cpu::path(), stream) {
+        #[cfg(target_arch = "x86_64")]
+        (cpu::Path::Avx2, true) => super::avx2::groups::<true>,
+        #[cfg(target_arch = "x86_64")]
+        (cpu::Path::Avx2, false) => super::avx2::groups::<false>,
+        _ => portable_groups,
+    }
+}
 
 /// The kernel in plain Rust; see `avx2::groups` for its contract.
 unsafe fn portable_groups(block: &Block, first: usize, groups: usize, out: *mut f64) {

@@ -1,6 +1,7 @@
 //! Conversions of many elements that lie side by side, for every pair of types.
 
 use super::{Number, cast};
+#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 use crate::tensor::dtype::DType;
 use crate::tensor::element::with_element;

@@ -4,6 +4,7 @@
 
 use smallvec::SmallVec;
 
+#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 
 /// Elements that a kernel takes at a time.

@@ -1,0 +1,205 @@
+//! Many runs of one read, in the order that is fastest instead of the one they come in.
+//!
+//! Short runs far from each other would each read sixteen slices that are new to the
+//! caches. So runs are cut into blocks, and blocks are sorted by where their slices begin:
+//! those that are about a multiple of `STRIDE` apart read nearly the same ones. Results too
+//! many for the caches are streamed, in whole lines of memory: what several blocks share
+//! of a line waits until all of it is made.
+
+use super::tables::{Cells, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
+
+/// Blocks that are sorted at a time.
+const MOST: usize = 4096;
+/// How far apart these may lie: that far the slices around one place stay in the
+/// second-level cache.
+const SPAN: u64 = 48 * STRIDE as u64;
+/// Places in the tables by which blocks are sorted.
+const PLACES: usize = STRIDE / TILE;
+/// Cells of a line of memory.
+const LINE: usize = 8;
+
+/// Some cells of one block.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The block's first address, XOR the seed.
+    x: u64,
+    /// Where the cells go, counted from the first part's.
+    at: u32,
+    /// Which of the shared lines they begin in.
+    line: u16,
+    first: u8,
+    count: u8,
+}
+
+/// A line that several parts share, and how many of its cells are made.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Shared {
+    cells: [f64; LINE],
+    made: usize,
+}
+
+/// Runs still to be made; they follow each other in `out`.
+pub struct Runs<'a> {
+    tables: &'static Tables,
+    seed: u64,
+    out: &'a mut [f64],
+    stream: bool,
+    kernel: Kernel,
+    parts: Vec<Part>,
+    order: Vec<u16>,
+    shared: Vec<Shared>,
+    /// Where the first part lies, and where it goes.
+    start: u64,
+    base: usize,
+}
+
+impl<'a> Runs<'a> {
+    pub fn new(tables: &'static Tables, seed: u64, out: &'a mut [f64], stream: bool) -> Runs<'a> {
+        let kernel = kernel(false);
+        let (parts, order, shared) = (Vec::new(), Vec::new(), Vec::new());
+        Runs { tables, seed, out, stream, kernel, parts, order, shared, start: 0, base: 0 }
+    }
+
+    /// `out[at + j]` = the cell at `start + j`, for `length` of them: behind the last run.
+    pub fn add(&mut self, mut start: u64, mut at: usize, mut length: usize) {
+        while length > 0 {
+            let far = start.wrapping_sub(self.start);
+            if self.parts.len() == MOST || far.min(far.wrapping_neg()) > SPAN {
+                self.make();
+            }
+            if self.parts.is_empty() {
+                (self.start, self.base) = (start, at);
+            }
+            let line = self.parts.last().map_or(0, |&last| self.line_behind(last));
+            let first = start as usize % TILE;
+            let count = (TILE - first).min(length);
+            self.parts.push(Part {
+                x: (start ^ self.seed) & !(TILE as u64 - 1),
+                at: (at - self.base) as u32,
+                line,
+                first: first as u8,
+                count: count as u8,
+            });
+            start = start.wrapping_add(count as u64);
+            at += count;
+            length -= count;
+        }
+    }
+
+    /// A place in `out`, counted within its line.
+    fn within_line(&self, at: usize) -> usize {
+        (self.out.as_ptr().addr() / size_of::<f64>() + at) % LINE
+    }
+
+    /// The number of the shared line behind the last cell of a part.
+    fn line_behind(&self, part: Part) -> u16 {
+        let from = self.within_line(self.base + part.at as usize);
+        part.line + u16::from(from + part.count as usize >= LINE)
+    }
+
+    /// Makes all runs that were added.
+    pub fn make(&mut self) {
+        let Some(&last) = self.parts.last() else { return };
+        self.sort();
+        if self.stream {
+            let lines = self.line_behind(last) as usize + 1;
+            self.shared.clear();
+            self.shared.resize(lines, Shared { cells: [0.0; LINE], made: 0 });
+        }
+        let mut cells = Cells([0.0; TILE]);
+        for i in 0..self.parts.len() {
+            let part = self.parts[self.order[i] as usize];
+            let (first, count) = (part.first as usize, part.count as usize);
+            let groups = first / GROUP..(first + count).div_ceil(GROUP);
+            let at = self.base + part.at as usize;
+            let block = self.tables.block(residues(part.x), self.seed as usize % TILE);
+            let whole = count == groups.len() * GROUP;
+            let target = match whole && !self.stream {
+                true => self.out[at..at + count].as_mut_ptr(),
+                false => cells.0.as_mut_ptr(),
+            };
+            // SAFETY: the groups lie in the block, and `target` has room for them.
+            unsafe { (self.kernel)(&block, groups.start, groups.len(), target) };
+            let made = &cells.0[first % GROUP..][..count];
+            if self.stream {
+                self.put(part, made);
+            } else if !whole {
+                self.out[at..at + count].copy_from_slice(made);
+            }
+        }
+        if self.stream {
+            self.put_ends(last);
+        }
+        self.parts.clear();
+    }
+
+    /// Sorts the parts by their places; those of one place keep their order.
+    fn sort(&mut self) {
+        let place = |part: &Part| (part.x / TILE as u64) as usize % PLACES;
+        let mut ends = [0u16; PLACES + 1];
+        for part in &self.parts {
+            ends[place(part) + 1] += 1;
+        }
+        for i in 1..ends.len() {
+            ends[i] += ends[i - 1];
+        }
+        self.order.resize(self.parts.len(), 0);
+        for (i, part) in self.parts.iter().enumerate() {
+            let slot = &mut ends[place(part)];
+            self.order[*slot as usize] = i as u16;
+            *slot += 1;
+        }
+    }
+
+    /// Streams whole lines, and keeps what is shared with other parts.
+    fn put(&mut self, part: Part, made: &[f64]) {
+        let at = self.base + part.at as usize;
+        let head = ((LINE - self.within_line(at)) % LINE).min(made.len());
+        let body = (made.len() - head) / LINE * LINE;
+        stream(&made[head..head + body], &mut self.out[at + head..at + head + body]);
+        if head > 0 {
+            self.share(part.line, at, &made[..head]);
+        }
+        if head + body < made.len() {
+            self.share(self.line_behind(part), at + head + body, &made[head + body..]);
+        }
+    }
+
+    fn share(&mut self, line: u16, at: usize, made: &[f64]) {
+        let from = self.within_line(at);
+        let shared = &mut self.shared[line as usize];
+        shared.cells[from..from + made.len()].copy_from_slice(made);
+        shared.made += made.len();
+        if shared.made == LINE {
+            stream(&shared.cells, &mut self.out[at - from..at - from + LINE]);
+        }
+    }
+
+    /// Writes what is made of the first and the last line, whose rest is not of these runs.
+    fn put_ends(&mut self, last: Part) {
+        let end = self.base + last.at as usize + last.count as usize;
+        let from = self.within_line(self.base);
+        let Shared { cells, made } = self.shared[0];
+        if made < LINE {
+            self.out[self.base..self.base + made].copy_from_slice(&cells[from..from + made]);
+        }
+        let line = self.line_behind(last) as usize;
+        let Shared { cells, made } = self.shared[line];
+        if line > 0 && made < LINE {
+            self.out[end - made..end].copy_from_slice(&cells[..made]);
+        }
+        #[cfg(target_arch = "x86_64")]
+        super::avx2::end_of_streaming();
+    }
+}
+
+/// Copies whole lines, past the caches where the CPU can; `out` begins with a line.
+fn stream(made: &[f64], out: &mut [f64]) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::path() == crate::cpu::Path::Avx2 {
+        // SAFETY: the CPU has AVX2, and lines are aligned.
+        return unsafe { super::avx2::stream(made, out) };
+    }
+    out.copy_from_slice(made);
+}
