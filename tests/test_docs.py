@@ -382,6 +382,23 @@ def test_readme_command_line(readme_command):
 # ---- the guides ---------------------------------------------------------------
 
 
+def test_the_example_survives_its_writer(tmp_path):
+    """examples/durable.py kills one, and finds what it had flushed."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "durable.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "the writer: flushed once",
+        "a reader: 1000 cells",
+        "a second writer: LockedError",
+        "after SIGKILL: 1000 zeros of 8000 TB",
+    ]
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
 def test_guide_examples(page):
     text = page.read_text(encoding="utf-8")
