@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Imported", "Recovery", "export", "import_"]
 
-_Path: TypeAlias = "str | os.PathLike[str]"
+_Path: TypeAlias = str | os.PathLike[str]
 _Cells: TypeAlias = tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]
 
 # A record of the original's log: little-endian, 16 bytes.
@@ -270,11 +271,10 @@ def _replacement(path: Path) -> Iterator[IO[bytes]]:
 
 def _pyarrow() -> tuple[Any, Any]:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise UnsupportedError("Parquet needs pyarrow: pip install gmemx[parquet]") from None
-    return pyarrow, pyarrow.parquet
+    return pyarrow, parquet
 
 
 def _damages() -> tuple[type[Exception], ...]:
@@ -298,9 +298,10 @@ def _write_npz(file: IO[bytes], cells: _Cells, seed: int, generator: str) -> Non
 
 
 def _read_npz(file: IO[bytes]) -> tuple[Any, Any, int, str]:
-    with np.load(file, allow_pickle=False) as arrays:
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it has one array only")
+    arrays = np.load(file, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError("it has one array only")
+    with arrays:
         return arrays["address"], arrays["value"], int(arrays["seed"]), str(arrays["generator"])
 
 

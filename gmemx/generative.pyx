@@ -215,11 +215,13 @@ cdef class GMemContext:
 
         return recovered(path, seed, generator)
 
-    def __dealloc__(self):
+    def __del__(self):
         if self.process:
             warn_unclosed(self.ptr, self.process)
-        with nogil:
-            libgmemx.gmem_context_free(self.ptr)
+
+    def __dealloc__(self):
+        # Nothing here lets go of the GIL: weak references find the object until it is gone.
+        libgmemx.gmem_context_free(self.ptr)
 
     # ---- for other extensions ---------------------------------------------
 

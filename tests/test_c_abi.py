@@ -78,6 +78,19 @@ def test_the_example_calls_a_plugin(tmp_path):
     )
 
 
+def test_the_guide_keeps_cells_in_a_file(tmp_path, monkeypatch):
+    """The program in docs/durable.md."""
+    text = (HERE.parent / "docs" / "durable.md").read_text(encoding="utf-8")
+    source, program = tmp_path / "durable.c", tmp_path / "durable"
+    source.write_text(text.partition("```c\n")[2].partition("```")[0], encoding="utf-8")
+    flags = ["-std=c99", *STRICT, f"-I{gmemx.get_include()}"]
+    monkeypatch.chdir(tmp_path)
+    compiler = os.environ.get("CC", "cc").split()
+    done = compile_and_run([*compiler, *flags, str(source), *LINK, "-o", str(program)], program)
+    assert done.stdout == "0.5\n"
+    assert gmemx.GMemContext.open("cells.gmem", read_only=True)[7] == 0.5
+
+
 def test_the_contract_calls_every_function():
     """A function added to the header is added to the program."""
     program = "".join(source.read_text() for source in SOURCES)

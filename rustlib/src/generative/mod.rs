@@ -166,7 +166,8 @@ impl Context {
 
     /// Whether something was written since the last flush, which only one with a file has.
     pub fn has_changes(&self) -> bool {
-        self.overlay.has_changes()
+        // A flush says that it is under way before it takes the changes.
+        self.overlay.has_changes() || self.store().is_some_and(Store::is_telling)
     }
 
     /// Puts everything written until now into the file; nothing without one.

@@ -20,7 +20,7 @@ use std::mem;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
@@ -70,6 +70,8 @@ pub struct Store {
     mode: OpenMode,
     /// A forked child must leave its parent's file alone.
     process: u32,
+    /// A flush is under way, so that its changes are in neither the notes nor the file.
+    telling: AtomicBool,
     /// Held by whoever flushes.
     open: Mutex<Open>,
 }
@@ -147,7 +149,14 @@ pub fn open(
     };
     let open = Mutex::new(Open { about, database, lock });
     let name = CString::new(path.as_os_str().as_encoded_bytes()).unwrap_or_default();
-    let store = Store { path: path.clone(), name, mode, process: process::id(), open };
+    let store = Store {
+        path: path.clone(),
+        name,
+        mode,
+        process: process::id(),
+        telling: AtomicBool::new(false),
+        open,
+    };
     Ok(Context::with_store(about.seed, about.generator, overlay, store))
 }
 
@@ -278,6 +287,10 @@ impl Store {
         &self.name
     }
 
+    pub fn is_telling(&self) -> bool {
+        self.telling.load(Ordering::Acquire)
+    }
+
     pub fn read_only(&self) -> bool {
         self.mode == OpenMode::Read
     }
@@ -303,6 +316,13 @@ impl Store {
         if open.lock.is_none() || !overlay.has_changes() {
             return Ok(());
         }
+        self.telling.store(true, Ordering::Release);
+        let done = self.tell_changes(open, overlay);
+        self.telling.store(false, Ordering::Release);
+        done
+    }
+
+    fn tell_changes(&self, open: &mut Open, overlay: &Overlay) -> Result<()> {
         let mut changes = overlay.take_changes()?;
         changes.sort();
         let told = self.database(open).and_then(|(database, about)| {
