@@ -21,8 +21,9 @@ ALLOWED = ROOT / "ci" / "stubtest_allowed.txt"
 
 
 def with_stub() -> list[str]:
-    """The names of all modules that a stub tells of."""
-    return sorted(f"gmemx.{path.stem}" for path in PACKAGE.glob("*.pyi"))
+    """The names of all public modules that a stub tells of."""
+    names = (path.stem for path in PACKAGE.glob("*.pyi"))
+    return sorted(f"gmemx.{name}" for name in names if not name.startswith("_"))
 
 
 def without_stub() -> list[str]:
