@@ -73,7 +73,7 @@ wheels: cargo
 	$(PYTHON) ci/wheels.py --tests $(or $(TESTS),all)
 
 dev: cargo $(VENV)/.venv $(VENV)/.test
-	$(BIN)/pip install --quiet --editable '.[cli,plot]'
+	$(BIN)/pip install --quiet --editable '.[cli,dask,plot]'
 
 bindings: cargo
 	ci/bindings.sh
@@ -93,7 +93,7 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.venv | cargo
-	$(BIN)/pip install --quiet '.[cli,plot]'
+	$(BIN)/pip install --quiet '.[cli,dask,plot]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.venv

@@ -30,6 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
         text=True,
         cwd=folder,
     )
+    assert writer.stdout is not None
     print("the writer:", writer.stdout.readline().strip())
 
     # A reader may come at any time, a second writer may not.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 
 import gmemx
 

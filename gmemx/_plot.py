@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -168,7 +168,7 @@ def draw_image(figure: Figure, axes: Axes, elements: Numbers) -> None:
     part = elements[:: steps[0], :: steps[1]]
     height, width = elements.shape
     # Pixels are squares unless that made a thin strip of them.
-    aspect = "equal" if 1 / 2 <= width / height <= 2 else "auto"
+    aspect: Literal["equal", "auto"] = "equal" if 1 / 2 <= width / height <= 2 else "auto"
     image = axes.imshow(
         part, cmap="viridis", interpolation="nearest", aspect=aspect,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
@@ -268,12 +268,12 @@ def autocorrelation(lines: Numbers, lags: int) -> Numbers:
     """The autocorrelation along the last axis, at distances from 1 on; 0 where nothing varies."""
     finite = np.isfinite(lines)
     mean = lines[finite].mean() if finite.any() else 0.0
-    about_zero = np.where(finite, lines - mean, 0.0)
+    about_zero = np.where(finite, lines - mean, 0.0).reshape(-1, lines.shape[-1])
     power = float(np.sum(about_zero**2))
     most = min(lags, lines.shape[-1] - 1)
     if power == 0:
         return np.zeros(most)
     return np.array([
-        np.sum(about_zero[..., :-lag] * about_zero[..., lag:]) / power
+        np.einsum("ij,ij->", about_zero[:, :-lag], about_zero[:, lag:]) / power
         for lag in range(1, most + 1)
     ])  # fmt: skip

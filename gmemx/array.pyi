@@ -144,3 +144,13 @@ class VirtualArray:
     def __matmul__(self, other: npt.ArrayLike | VirtualArray) -> Any: ...
     def __rmatmul__(self, other: npt.ArrayLike) -> Any: ...
     def __reduce__(self) -> tuple[object, ...]: ...
+
+# For pickles and gmemx.dask.
+def _restore(
+    context: GMemContext,
+    dtype: str,
+    distribution: Distribution,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> VirtualArray: ...

@@ -47,6 +47,7 @@ _distributed.register()
 
 # Deltas that one task puts together.
 FAN_IN = 16
+FLOAT = np.dtype(np.float64)
 
 
 class Boxes(ArrayBlockwiseDep):
@@ -135,7 +136,8 @@ class Array(da.Array):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", "")
-        if func in FOLDED and args and args[0] is self:
+        # NumPy's functions have other parameters in third place and behind.
+        if func in FOLDED and 1 <= len(args) <= 2 and args[0] is self:
             return getattr(self, name)(*args[1:], **kwargs)
         return super().__array_function__(func, types, args, kwargs)
 
@@ -148,11 +150,8 @@ class Array(da.Array):
         graph = graph_of("virtual", name, blocks.source_of(self.virtual), boxes)
         return da.Array(graph, name, self.chunks, meta=self._meta)
 
-    def _folded(
-        self, name: str, dtype: Any, chunk: Any, combine: Any, aggregate: Any, how: dict[str, Any]
-    ) -> Any:
-        if how.pop("dtype", None) is not None or how.pop("out", None) is not None:
-            raise TypeError("reductions of virtual arrays take neither dtype nor out")
+    def _folded(self, name: str, dtype: Any, combine: Any, aggregate: Any, **how: Any) -> Any:
+        chunk = worker("moments_of" if name in ("var", "std") else f"{name}_of")
         return da.reduction(
             *(self._unstored(), chunk, aggregate),
             combine=combine,
@@ -161,12 +160,21 @@ class Array(da.Array):
             **how,
         )
 
-    def sum(self, axis: Any = None, keepdims: bool = False, **how: Any) -> da.Array:
+    def sum(
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: Any = False,
+        split_every: Any = None,
+        out: Any = None,
+    ) -> Any:
         """The sum: float64 for floats, 64 bits that wrap around for integers and bools.
 
         Parameters
         ----------
         axis : int or tuple of int, optional
+        dtype, out : optional
+            If given, the sum is Dask's own.
         keepdims : bool
         split_every : int or dict, optional
             How many parts are combined at a time.
@@ -183,44 +191,73 @@ class Array(da.Array):
         >>> abs(float(x.sum().compute()) - virtual.sum()) < 1e-6
         True
         """
-        how |= {"axis": axis, "keepdims": keepdims}
-        return self._folded("sum", blocks.sums(self.dtype), worker("sum_of"), np.sum, np.sum, how)
+        if dtype is not None or out is not None:
+            return super().sum(axis, dtype, keepdims, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
+        return self._folded("sum", blocks.sums(self.dtype), np.sum, np.sum, **how)
 
-    def min(self, axis: Any = None, keepdims: bool = False, **how: Any) -> da.Array:
+    def min(
+        self, axis: Any = None, keepdims: Any = False, split_every: Any = None, out: Any = None
+    ) -> Any:
         """The least element, NaN where one is; see `sum`."""
-        how |= {"axis": axis, "keepdims": keepdims}
-        return self._folded("min", self.dtype, worker("min_of"), np.min, np.min, how)
+        if out is not None:
+            return super().min(axis, keepdims, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
+        return self._folded("min", self.dtype, np.min, np.min, **how)
 
-    def max(self, axis: Any = None, keepdims: bool = False, **how: Any) -> da.Array:
+    def max(
+        self, axis: Any = None, keepdims: Any = False, split_every: Any = None, out: Any = None
+    ) -> Any:
         """The greatest element, NaN where one is; see `sum`."""
-        how |= {"axis": axis, "keepdims": keepdims}
-        return self._folded("max", self.dtype, worker("max_of"), np.max, np.max, how)
+        if out is not None:
+            return super().max(axis, keepdims, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
+        return self._folded("max", self.dtype, np.max, np.max, **how)
 
-    def mean(self, axis: Any = None, keepdims: bool = False, **how: Any) -> da.Array:
+    def mean(
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: Any = False,
+        split_every: Any = None,
+        out: Any = None,
+    ) -> Any:
         """The mean, float64; see `sum`."""
-        how |= {"axis": axis, "keepdims": keepdims}
-        return self._folded(
-            "mean", np.dtype("f8"), worker("mean_of"), worker("combined"), worker("mean_from"), how
-        )
+        if dtype is not None or out is not None:
+            return super().mean(axis, dtype, keepdims, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
+        return self._folded("mean", FLOAT, worker("combined"), worker("mean_from"), **how)
 
     def var(
-        self, axis: Any = None, ddof: float = 0, keepdims: bool = False, **how: Any
-    ) -> da.Array:
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: Any = False,
+        ddof: Any = 0,
+        split_every: Any = None,
+        out: Any = None,
+    ) -> Any:
         """The variance, float64; NaN where `ddof` takes all; see `sum`."""
-        how |= {"axis": axis, "keepdims": keepdims}
+        if dtype is not None or out is not None:
+            return super().var(axis, dtype, keepdims, ddof, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
         final = partial(worker("var_from"), ddof=ddof)
-        return self._folded(
-            "var", np.dtype("f8"), worker("moments_of"), worker("combined"), final, how
-        )
+        return self._folded("var", FLOAT, worker("combined"), final, **how)
 
     def std(
-        self, axis: Any = None, ddof: float = 0, keepdims: bool = False, **how: Any
-    ) -> da.Array:
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        keepdims: Any = False,
+        ddof: Any = 0,
+        split_every: Any = None,
+        out: Any = None,
+    ) -> Any:
         """The standard deviation, float64: the square root of `var`.
 
         Parameters
         ----------
-        axis, ddof, keepdims, split_every
+        axis, dtype, keepdims, ddof, split_every, out
             As of `var`.
 
         Returns
@@ -235,11 +272,11 @@ class Array(da.Array):
         >>> abs(float(x.std().compute()) - virtual.std()) < 1e-9
         True
         """
-        how |= {"axis": axis, "keepdims": keepdims}
+        if dtype is not None or out is not None:
+            return super().std(axis, dtype, keepdims, ddof, split_every, out)
+        how = {"axis": axis, "keepdims": keepdims, "split_every": split_every}
         final = partial(worker("std_from"), ddof=ddof)
-        return self._folded(
-            "std", np.dtype("f8"), worker("moments_of"), worker("combined"), final, how
-        )
+        return self._folded("std", FLOAT, worker("combined"), final, **how)
 
 
 FOLDED = {np.sum, np.mean, np.var, np.std, np.min, np.max}

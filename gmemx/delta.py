@@ -140,7 +140,7 @@ class Delta:
         fresh: Flags,
     ) -> None:
         values, base = np.where(erased, 0.0, values), np.where(fresh, 0.0, base)
-        columns = [addresses, values, erased, base, fresh]
+        columns: list[Any] = [addresses, values, erased, base, fresh]
         differs = ~same(values, ~erased, base, ~fresh)
         if not differs.all():
             columns = [array[differs] for array in columns]
@@ -171,7 +171,7 @@ class Delta:
         """Sixteen bytes that are the same for equal deltas and, in practice, no others."""
         state = hashlib.blake2b(f"{self.seed} {self.generator}".encode(), digest_size=16)
         for array in self._columns():
-            state.update(array)
+            state.update(array.tobytes())
         return state.digest()
 
     def __repr__(self) -> str:

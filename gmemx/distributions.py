@@ -16,9 +16,9 @@ array([[1, 2, 6, 6, 2],
 import math
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,7 +42,7 @@ __all__ = [
 EXACT = 2**53
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Distribution:
     """The base of all distributions.
 
@@ -52,6 +52,10 @@ class Distribution:
     True
     """
 
+    # Which one it is for the C functions; whether all values are integers.
+    number: ClassVar[int]
+    whole: ClassVar[bool] = False
+
     @property
     def support(self) -> tuple[float, float]:
         """The least and the greatest value there can be."""
@@ -59,11 +63,12 @@ class Distribution:
 
     def is_whole(self) -> bool:
         """Whether all values are integers."""
-        return False
+        return self.whole
 
     def parameters(self) -> tuple[int, float, float, np.ndarray | None, np.ndarray | None]:
         """What the C functions take: number, two parameters, values and their probabilities."""
-        raise NotImplementedError
+        a, b = (*astuple(self), 0.0)[:2]
+        return self.number, float(a), float(b), None, None
 
     def check(self, dtype: np.dtype[Any]) -> None:
         """ValueError where elements of a dtype cannot hold the values."""
@@ -73,6 +78,9 @@ class Distribution:
         least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         if not self.is_whole() or low < least or high > most:
             raise InvalidArgumentError(f"{dtype} elements cannot hold the values of {self!r}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.lower()}({', '.join(map(repr, astuple(self)))})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +93,7 @@ class Uniform(Distribution):
     (2.0, 3.0)
     """
 
+    number = 0
     low: float
     high: float
 
@@ -92,13 +101,6 @@ class Uniform(Distribution):
     def support(self) -> tuple[float, float]:
         """The least and the greatest value there can be."""
         return self.low, self.high
-
-    def parameters(self) -> tuple[int, float, float, None, None]:
-        """What the C functions take."""
-        return 0, self.low, self.high, None, None
-
-    def __repr__(self) -> str:
-        return f"uniform({self.low}, {self.high})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,6 +113,7 @@ class Normal(Distribution):
     (-inf, inf)
     """
 
+    number = 1
     mean: float
     std: float
 
@@ -118,13 +121,6 @@ class Normal(Distribution):
     def support(self) -> tuple[float, float]:
         """The least and the greatest value there can be."""
         return -math.inf, math.inf
-
-    def parameters(self) -> tuple[int, float, float, None, None]:
-        """What the C functions take."""
-        return 1, self.mean, self.std, None, None
-
-    def __repr__(self) -> str:
-        return f"normal({self.mean}, {self.std})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,6 +133,7 @@ class Integers(Distribution):
     (1, 6)
     """
 
+    number, whole = 2, True
     low: int
     high: int
 
@@ -144,17 +141,6 @@ class Integers(Distribution):
     def support(self) -> tuple[float, float]:
         """The least and the greatest value there can be."""
         return self.low, self.high - 1
-
-    def is_whole(self) -> bool:
-        """Whether all values are integers."""
-        return True
-
-    def parameters(self) -> tuple[int, float, float, None, None]:
-        """What the C functions take."""
-        return 2, float(self.low), float(self.high), None, None
-
-    def __repr__(self) -> str:
-        return f"integers({self.low}, {self.high})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,23 +153,13 @@ class Bernoulli(Distribution):
     (0, 1)
     """
 
+    number, whole = 3, True
     p: float
 
     @property
     def support(self) -> tuple[float, float]:
         """The least and the greatest value there can be."""
         return 0, 1
-
-    def is_whole(self) -> bool:
-        """Whether all values are integers."""
-        return True
-
-    def parameters(self) -> tuple[int, float, float, None, None]:
-        """What the C functions take."""
-        return 3, self.p, 0.0, None, None
-
-    def __repr__(self) -> str:
-        return f"bernoulli({self.p})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,6 +172,7 @@ class Choice(Distribution):
     (1.0, 3.0)
     """
 
+    number = 4
     values: tuple[float, ...]
     p: tuple[float, ...] | None = None
 
@@ -212,12 +189,12 @@ class Choice(Distribution):
         """What the C functions take."""
         values = np.array(self.values, dtype=np.float64)
         if self.p is None:
-            return 4, 0.0, 0.0, values, None
+            return self.number, 0.0, 0.0, values, None
         cumulative = np.array(list(accumulate(self.p)), dtype=np.float64)
         cumulative /= cumulative[-1]
         # The last value that can be takes all that is left, 1.0 itself too.
         cumulative[np.flatnonzero(self.p)[-1] :] = math.inf
-        return 4, 0.0, 0.0, values, cumulative
+        return self.number, 0.0, 0.0, values, cumulative
 
     def __repr__(self) -> str:
         shown = [f"{value:.17g}" for value in self.values[:6]]

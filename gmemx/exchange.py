@@ -51,6 +51,19 @@ class Imported:
         Cells that were written; of a log, records.
     dropped_bytes : int
         The torn end of a log, after its last whole record.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from gmemx import GMemContext, exchange
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "cells.npz")
+    >>> before = GMemContext(42)
+    >>> before[7] = 1.5
+    >>> exchange.export(before, path)
+    1
+    >>> exchange.import_(GMemContext(42), path).cells
+    1
     """
 
     cells: int
@@ -71,6 +84,18 @@ class Recovery:
         Pages, of up to 64 cells, whose checksum does not hold.
     faults : int
         Places behind which pages may lie that could not be found.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from gmemx import GMemContext, exchange
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "cells.gmem")
+    >>> with GMemContext.open(path, seed=42) as context:
+    ...     context[7] = 1.5
+    >>> recovered, found = GMemContext.recover(path)
+    >>> recovered[7], found.cells, found.faults
+    (1.5, 1, 0)
     """
 
     cells: int

@@ -248,3 +248,16 @@ def test_ctrl_c_answers_at_once(work):
     finally:
         sender.join()
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.3), (0.3, 0.3 + 1e-9), (0, 1e-6), (0, 1)])
+def test_elements_close_together_keep_their_digits(low, high):
+    """Also where they lie in [0, 1], whose middle is not their mean."""
+    array = GMemContext(3).array(300_000, offset=77, distribution=gmemx.uniform(low, high))
+    elements = array.numpy().astype(np.longdouble)
+    assert array.var() == pytest.approx(float(elements.var()), rel=1e-6, abs=1e-33)
+    context = GMemContext(3)
+    context[1000:200_000] = 0.3
+    assert context.array(199_000, offset=1000).std() < 1e-16
+    whole = context.array(2**20 + 5)
+    assert whole.var() == pytest.approx(whole.numpy().astype(np.longdouble).var(), rel=1e-12)

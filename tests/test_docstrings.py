@@ -27,7 +27,8 @@ WITHOUT_EXAMPLE = {
     *("Tensor.to_torch", "open_core"),
     *("NativePluginLoader.load_by_name", "NativePluginLoader.load_by_name_with_config"),
     "BundleLoader.extract_library_to_temp",
-    # docs/plugin.md shows these together.
+    # docs/durable.md and docs/plugin.md show these together.
+    *("GMemContext.flush", "GMemContext.close"),
     *("NativePlugin", "NativePlugin.set_log_level", "NativePlugin.flush_logs"),
     *("NativePlugin.shutdown", "NativePlugin.close", "IsolatedPlugin.close"),
 }

@@ -87,7 +87,10 @@ def page(package: Path, module: str) -> str:
     for name in public_names(package, module):
         if name[0].isupper():
             lines += [f".. autoclass:: {full}.{name}", "   :members:"]
-            lines += [f"   :inherited-members: {', '.join(FOREIGN)}", ""]
+            # Classes for other libraries inherit what those tell of.
+            if module not in ("dask", "xarray", "zarr"):
+                lines += [f"   :inherited-members: {', '.join(FOREIGN)}"]
+            lines += [""]
         else:
             lines += [f".. autofunction:: {full}.{name}", ""]
     return "\n".join([*lines, "```", ""])
@@ -114,7 +117,8 @@ def package_page(package: Path) -> str:
     public = set(modules(package))
     lines = ["# gmemx", "", "```{eval-rst}", ".. automodule:: gmemx", "   :no-index:", ""]
     own = sorted(name for module, name in imported if module.startswith("gmemx._"))
-    own = [name for name in own if not name.startswith("_")]
+    listed = (package / "__init__.py").read_text(encoding="utf-8")
+    own = [name for name in own if f'"{name}"' in listed]  # in __all__
     lines += [line for name in own for line in (f".. autofunction:: gmemx.{name}", "")]
     lines += ["```", "", "What the modules have, and is in `gmemx` too:", "", "| | |", "|---|---|"]
     for module, name in sorted(imported, key=lambda pair: pair[1].lower()):

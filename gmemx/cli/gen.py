@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from collections.abc import Callable
 from types import EllipsisType
 
 import gmemx
@@ -20,7 +21,7 @@ from gmemx.distributions import Distribution, distribution_of
 
 HELP = "draw generative memory"
 
-MAKERS = {
+MAKERS: dict[str, Callable[..., Distribution]] = {
     "uniform": gmemx.uniform,
     "normal": gmemx.normal,
     "integers": gmemx.integers,

@@ -17,5 +17,6 @@ import sys
 CHAPTERS = (
     "generative",
     "tensor",
+    "array",
     *(("pool", "scan", "plugin") if sys.platform == "linux" else ()),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +128,6 @@ def _inside(cells: np.ndarray) -> np.ndarray:
 
 def _sum(stage: Stage) -> tuple[list[Entry], int]:
     """Add cells up here and on a cluster; what was measured, and of how many cells."""
-    from distributed import Client, LocalCluster
-
-    import gmemx.dask
-
     rows = 300 if stage.quick else 4000
     context = GMemContext(stage.seed)
     context[COLUMNS : 2 * COLUMNS] = 0.5
@@ -137,25 +135,16 @@ def _sum(stage: Stage) -> tuple[list[Entry], int]:
     stage.say(f"The sum of {virtual.size:,} cells, here and by processes of a Dask cluster:")
     entries, sums = [], []
 
-    def timed(name: str, work: object) -> None:
+    def timed(name: str, work: Callable[[], object]) -> None:
         began = time.perf_counter()
         sums.append(float(work()))
         entries.append(Entry(name, time.perf_counter() - began, ours=True))
 
     timed("here, one thread", lambda: virtual.sum(threads=1))
-    chunks = (rows // 50, COLUMNS)
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        LocalCluster(**options, processes=True, protocol="tcp") as cluster,
-        Client(cluster) as client,
-    ):
-        lazy = gmemx.dask.array(virtual, chunks=chunks).sum()
-        names = sorted(client.scheduler_info(n_workers=-1)["workers"])
-        # The workers import what they need.
-        gmemx.dask.array(virtual[:2], chunks=(1, COLUMNS)).sum().compute()
-        timed("a cluster's worker", lambda: client.compute(lazy, workers=names[:1]).result())
-        lazy = gmemx.dask.array(virtual, chunks=(rows // 50, COLUMNS - 1)).sum()
-        timed("two of its workers", lambda: client.compute(lazy).result())
+    if importlib.util.find_spec("distributed"):
+        _on_cluster(virtual, timed)
+    else:
+        stage.say("Dask is not installed, so no cluster: pip install 'gmemx[dask]'")
     stage.table(
         ("where", "s", "M cells/s"),
         [(e.name, f"{e.seconds:.2f}", _rate(virtual.size, e.seconds)) for e in entries],
@@ -167,6 +156,28 @@ def _sum(stage: Stage) -> tuple[list[Entry], int]:
         f"{sums[0]:.6f}, to {spread:.1g}",
     )
     return entries, virtual.size
+
+
+def _on_cluster(virtual: VirtualArray, timed: Callable[[str, Callable[[], object]], None]) -> None:
+    """Time the sum on one and on two workers of a cluster."""
+    from distributed import Client, LocalCluster
+
+    import gmemx.dask
+
+    height = virtual.shape[0] // 50
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        LocalCluster(**options, processes=True, protocol="tcp") as cluster,
+        Client(cluster) as client,
+    ):
+        # The workers import what they need.
+        gmemx.dask.array(virtual[:4], chunks=(1, COLUMNS)).sum().compute()
+        # In chunks of two shapes, since a cluster remembers what it has added up.
+        one = gmemx.dask.array(virtual, chunks=(height, COLUMNS)).sum()
+        two = gmemx.dask.array(virtual, chunks=(height, COLUMNS - 1)).sum()
+        worker = sorted(client.scheduler_info(n_workers=-1)["workers"])[:1]
+        timed("a worker of the cluster", lambda: client.compute(one, workers=worker).result())
+        timed("two workers", lambda: client.compute(two).result())
 
 
 def _rate(cells: int, seconds: float) -> str:

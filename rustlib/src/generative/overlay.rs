@@ -366,12 +366,15 @@ impl Overlay {
     }
 }
 
+/// What is done with a page, given its number.
+type Visit<'a> = dyn FnMut(u64, &Page) -> Result<()> + 'a;
+
 /// A map of which every shard is locked for reading, so that what is read of it is of one
 /// moment; writers hold only one lock, so locking all of them ends.
 struct Moment<'a> {
     pages: usize,
     /// Calls its argument with every page.
-    each: &'a dyn Fn(&mut dyn FnMut(u64, &Page) -> Result<()>) -> Result<()>,
+    each: &'a dyn Fn(&mut Visit) -> Result<()>,
     /// The page of that number in that shard.
     get: &'a dyn Fn(usize, u64) -> Option<&'a Page>,
 }

@@ -129,7 +129,7 @@ fn every_flush_that_returned_survives_the_loss_of_power() {
     for round in 0..12u32 {
         for _ in 0..rng.next_u32() % 200 {
             let (at, bits) = (u64::from(rng.next_u32() % 30_000), rng.next_u64());
-            if rng.next_u32() % 8 == 0 {
+            if rng.next_u32().is_multiple_of(8) {
                 overlay.erase(at);
                 model.remove(&at);
             } else {

@@ -1,4 +1,9 @@
-"""Virtual arrays for other extensions."""
+"""Virtual arrays for other extensions.
+
+``from gmemx.array cimport VirtualArray``, then `describe` an array once and call the ``c_``
+methods from nogil code: no linking. The order of the methods is part of the binary interface:
+add new ones at the end only.
+"""
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
@@ -29,3 +34,16 @@ cdef class VirtualArray:
     cdef int describe(
         self, libgmemx.gmem_array* out, uint64_t* shape, int64_t* strides) except -1
     cdef int read(self, void* out, size_t threads) except -1
+    # All elements in C order into `out`, which has room for `n` of the array's dtype; `described`
+    # is what `describe` made of the array or of a part of it. threads = 0 means one a core.
+    cdef int c_read(
+        self, const libgmemx.gmem_array* described, void* out, size_t n, size_t threads
+    ) except -1 nogil
+    # Writes n elements, given as float64 in C order.
+    cdef int c_write(
+        self, const libgmemx.gmem_array* described, const double* values, size_t n
+    ) except -1 nogil
+    # What the elements come to; `fold` is a gmem_array_fold.
+    cdef int c_fold(
+        self, const libgmemx.gmem_array* described, int fold, size_t threads, double* value
+    ) except -1 nogil

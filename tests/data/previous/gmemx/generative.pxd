@@ -10,11 +10,17 @@ from libc.stdint cimport uint64_t
 from gmemx cimport libgmemx
 
 
+# The one object that it keeps does not keep it, so it needs no garbage collector.
+@cython.no_gc
 @cython.final
 cdef class GMemContext:
     # The handle itself, for the functions of gmemx.h; never NULL, lives as long as the object.
     cdef libgmemx.gmem_context* ptr
     cdef object __weakref__
+    # What follows is the class's own affair.
+    cdef bint shut
+    cdef long process
+    cdef object flusher
 
     # One cell.
     cdef double c_fetch(self, uint64_t address) noexcept nogil
@@ -30,3 +36,5 @@ cdef class GMemContext:
     cdef int c_write_many(
         self, const uint64_t* addresses, const double* values, size_t n, size_t threads
     ) except -1 nogil
+    # ValueError once it is closed.
+    cdef int check_open(self) except -1

@@ -11,7 +11,7 @@
 //  - NULL where an object is wanted is GMEM_STATUS_NULL_ARGUMENT, never a crash.
 //    A function without a status says what it gives instead.
 //  - No call ends the process or throws through C; strings are UTF-8.
-//  - What is about pools, CUDA buffers, scanning and plugins is there on Linux only.
+//  - What is about pools, CUDA buffers and scanning is there on Linux only.
 //  - Every function may be called from any thread unless it says otherwise.
 
 #ifndef GMEMX_H
@@ -186,6 +186,27 @@ enum gmem_distribution_kind
 typedef enum gmem_distribution_kind gmem_distribution_kind;
 #else
 typedef int32_t gmem_distribution_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How a file is opened. The numbers are part of the C ABI and never reused.
+enum gmem_open_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // For writing; a file that is not there is made.
+  GMEM_OPEN_MODE_CREATE = 0,
+  // For writing; it must be there.
+  GMEM_OPEN_MODE_WRITE = 1,
+  // For reading only, also while somebody writes.
+  GMEM_OPEN_MODE_READ = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum gmem_open_mode gmem_open_mode;
+#else
+typedef int32_t gmem_open_mode;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -436,6 +457,18 @@ typedef struct {
   int32_t dtype;
   gmem_distribution distribution;
 } gmem_array;
+
+// What became of the cells of a damaged file.
+typedef struct {
+  // Cells that were read, each under a checksum that holds.
+  uint64_t cells;
+  // Cells that the file had, or 2^64 - 1 where that cannot be read.
+  uint64_t expected;
+  // Pages of up to 64 cells that were found, and dropped because their checksum does not hold.
+  uint64_t dropped_pages;
+  // Places behind which pages may lie that could not be found.
+  uint64_t faults;
+} gmem_recovery;
 
 // A hold on one buffer of a pool, as `gmem_pool_acquire` and its kin give it. A plain
 // value: whoever has it owes one `gmem_pool_release` or `gmem_pool_forget` of `handle`.
@@ -805,6 +838,114 @@ gmem_status gmem_array_add_product(const gmem_context *context,
                                    size_t width,
                                    double *out,
                                    size_t threads);
+
+// Opens a context that is kept in a file: all that was written until the last
+// `gmem_context_flush` is there. `seed` is NULL for that of the file; a file that is made needs
+// one. `generator` is NULL for that of the file, or "vrns16" for one that is made. `mode` is a
+// `gmem_open_mode`. Any number of contexts, of this and other processes, may read a file that
+// one context writes to.
+//
+// Ownership: `*out_context` is the caller's, to be freed once with `gmem_context_free`, which
+// gives the file up and does not flush; `gmem_context_close` does. A forked child neither
+// flushes nor closes its parent's.
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT where seed or generator are not the file's, or are
+// missing for a new one, and where the file is damaged or of something else; FILE_NOT_FOUND;
+// PERMISSION; NO_MEMORY; IO, with EAGAIN where another context has it open for writing. A file
+// that is refused is not changed.
+//
+// Safety:
+// `path` and `generator` are NULL or NUL-terminated strings; `seed` is NULL or readable;
+// `out_context` is NULL or writable.
+gmem_status gmem_context_open(const char *path,
+                              const uint64_t *seed,
+                              const char *generator,
+                              int32_t mode,
+                              gmem_context **out_context);
+
+// Makes a context without a file of what can still be read of a damaged one, which stays as it
+// is: every cell that it has is one of the last flush, and under a checksum that holds. `seed`
+// and `generator`, NULL or not, are needed only where the file does not tell them any more.
+//
+// Ownership: `*out_context` is the caller's, to be freed once with `gmem_context_free`.
+// Errors: as of `gmem_context_open`; INVALID_ARGUMENT also where nothing can be read.
+//
+// Safety:
+// `path` and `generator` are NULL or NUL-terminated strings; `seed` is NULL or readable;
+// `out_recovery` and `out_context` are NULL or writable.
+gmem_status gmem_context_recover(const char *path,
+                                 const uint64_t *seed,
+                                 const char *generator,
+                                 gmem_recovery *out_recovery,
+                                 gmem_context **out_context);
+
+// Puts everything that was written until now, on any thread, into the context's file. When it
+// returns, that survives the end of the process, by SIGKILL too, and a loss of power as far as
+// the disk keeps what it says it has. Nothing is done for a context without a file.
+//
+// Errors: NULL_ARGUMENT; INVALID_ARGUMENT once it is closed, and in a forked child; NO_MEMORY;
+// IO. The file is then as the last flush left it, and the next flush tries all of it again.
+// Threads: others may write meanwhile; that is in this flush or in the next.
+//
+// Safety:
+// `context` is NULL or live.
+gmem_status gmem_context_flush(gmem_context *context);
+
+// Flushes, and makes the file as small as it can be; `*out_bytes` is by how much it shrank.
+//
+// Errors: as of `gmem_context_flush`; PERMISSION where the file was opened for reading.
+//
+// Safety:
+// `context` is NULL or live; `out_bytes` is NULL or writable.
+gmem_status gmem_context_compact(gmem_context *context,
+                                 uint64_t *out_bytes);
+
+// Takes what the file has by now into a context that was opened for reading;
+// `*out_changed` is whether there was anything new.
+//
+// Errors: as of `gmem_context_open`; INVALID_ARGUMENT also for a context that is not one opened
+// for reading. It is then as it was.
+//
+// Safety:
+// `context` is NULL or live; `out_changed` is NULL or writable.
+gmem_status gmem_context_refresh(gmem_context *context,
+                                 bool *out_changed);
+
+// Flushes a context and gives its file up. It can only be freed then: functions with a status
+// give INVALID_ARGUMENT, the others what they give for NULL. Closing again is nothing, and a
+// context without a file can be closed, too.
+//
+// Errors: as of `gmem_context_flush`; the context is then still open.
+//
+// Safety:
+// `context` is NULL or live.
+gmem_status gmem_context_close(gmem_context *context);
+
+// Whether a context is closed. True for NULL.
+//
+// Safety:
+// `context` is NULL or live.
+bool gmem_context_is_closed(const gmem_context *context);
+
+// Whether a context was opened for reading. False for NULL.
+//
+// Safety:
+// `context` is NULL or live.
+bool gmem_context_is_read_only(const gmem_context *context);
+
+// Whether something was written that the context's file does not have. False for NULL and for a
+// context without a file.
+//
+// Safety:
+// `context` is NULL or live.
+bool gmem_context_has_changes(const gmem_context *context);
+
+// The absolute path of a context's file. NULL for NULL and for a context without a file.
+//
+// Ownership: the context's.
+//
+// Safety:
+// `context` is NULL or live.
+const char *gmem_context_path(const gmem_context *context);
 
 // OK where there is a CUDA driver with at least one device.
 //
@@ -1246,7 +1387,7 @@ gmem_status gmem_plugin_queue_new(gmem_plugin *plugin,
                                   gmem_plugin_queue **out_queue);
 
 // A descriptor that can be read while there are completions to take; it is not to be read or
-// closed. -1 for NULL.
+// closed. On Windows it is a socket. -1 for NULL.
 //
 // Safety:
 // `queue` is NULL or live.
