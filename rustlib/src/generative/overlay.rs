@@ -312,6 +312,17 @@ impl Overlay {
         }
     }
 
+    /// Makes room for so many pages.
+    pub fn reserve(&self, pages: u64) -> Result<()> {
+        let map = self.map()?;
+        // They are spread evenly, but for chance.
+        let each = pages as usize / map.shards().len();
+        map.shards().iter().try_for_each(|shard| {
+            let mut shard = shard.write();
+            shard.try_reserve(each + each / 64 + 16, hash_of).map_err(|_| no_memory())
+        })
+    }
+
     /// Puts in a page that a file had; for an overlay that nobody else has yet.
     pub fn put(&self, page: u64, written: u64, cells: impl Iterator<Item = u64>) -> Result<()> {
         self.change(page, |fresh| fresh.put(written, cells))

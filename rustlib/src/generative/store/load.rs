@@ -120,6 +120,7 @@ fn read(
     }
     let pages = transaction.open_table(PAGES).map_err(|error| failed(path, error))?;
     let overlay = Overlay::default();
+    overlay.reserve(about.total.pages)?;
     let mut total = Total::default();
     let entries = pages.iter().map_err(|error| failed(path, error))?;
     for entry in entries {

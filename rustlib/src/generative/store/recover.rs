@@ -89,10 +89,12 @@ pub fn recover(
 fn make_plausible(file: &Staged) -> io::Result<()> {
     const FLAGS: u64 = 9;
     const NOT_CLOSED: u8 = 2;
+    /// The named commit may not be on the disk; of those in two phases it is.
+    const UNFLUSHED: u8 = 8;
     const LAYOUT: u64 = 12;
     let mut flags = [0];
     file.read(FLAGS, &mut flags)?;
-    file.write(FLAGS, &[flags[0] & !NOT_CLOSED])?;
+    file.write(FLAGS, &[flags[0] & !(NOT_CLOSED | UNFLUSHED)])?;
     let mut numbers = [0; 20];
     file.read(LAYOUT, &mut numbers)?;
     let [page, head, most, full, last] =
