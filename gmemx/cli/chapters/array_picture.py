@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 from gmemx.cli import drawing
 from gmemx.cli.chapters.timing import Entry
 
-WIDTH, HEIGHT = 1280, 760
+WIDTH, HEIGHT = 1056, 760
 LARGE: drawing.Box = (46, 148, 46 + 580, 148 + 580)
 SMALL: drawing.Box = (680, 148, 680 + 330, 148 + 330)
-SUMS: drawing.Box = (680, 560, 1234, 730)
+SUMS: drawing.Box = (680, 560, 1010, 730)
 
 # Values in standard deviations, and their colours.
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -59,7 +59,7 @@ def draw(
     note = f"{flushed} of {size} rows"
     _window(image, pen, torn, SMALL, "after SIGKILL", note)
     ground = (SUMS[0] - 18, SUMS[1] - 50, WIDTH - 28, HEIGHT - 14)
-    drawing.panel(pen, ground, f"the sum of {cells:,} cells", "millions of cells a second")
+    drawing.panel(pen, ground, f"the sum of {cells:,} cells", "M cells/s")
     drawing.bars(pen, SUMS, [_bar(cells, entry) for entry in entries])
     return image
 
