@@ -30,7 +30,7 @@ def test_ragged_data(data):
 
 @pytest.mark.parametrize(
     "data",
-    ["text", ["a"], None, [None], object(), 1j, [1j], {1: 2}, {1}, [np.datetime64(0, "s")], [b"a"]],
+    ["text", ["a"], None, [None], Ellipsis, 1j, [1j], {1: 2}, {1}, [np.datetime64(0, "s")], [b"a"]],
     ids=repr,
 )
 def test_data_that_are_no_numbers(data):
