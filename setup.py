@@ -95,6 +95,7 @@ class build_ext(_build_ext):  # noqa: N801
         build_rust.run()
         for extension in self.extensions:
             extension.library_dirs.append(build_rust.artifact_dir)
+        self.parallel = self.parallel or os.cpu_count()
         super().run()
         if WINDOWS:
             # What others link, too.

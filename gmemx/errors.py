@@ -33,6 +33,11 @@ class GmemxError(Exception):
 
     status: int = 0
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # The same as without it. But tblib, which Dask brings along, pickles exceptions that have
+        # none of their own in a way that does not suit two built-in bases.
+        return super().__reduce__()
+
 
 class InvalidArgumentError(GmemxError, ValueError):
     """A value that makes no sense."""

@@ -161,3 +161,26 @@ def test_null_is_an_exception_or_nothing(library):
     assert library.gmem_context_read(context, 0, None, 4, 1) == 1
     assert b"out" in library.gmem_last_error()
     library.gmem_context_free(context)
+
+
+TRAVELLING = """
+import pickle
+from gmemx import errors
+from tblib import pickling_support
+
+def all_of(kind):
+    return {kind}.union(*map(all_of, kind.__subclasses__()))
+
+pickling_support.install()
+for kind in all_of(errors.GmemxError):
+    made = kind("text")
+    made.status = 99
+    again = pickle.loads(pickle.dumps(made))
+    assert type(again) is kind, kind
+    assert (again.args, again.status) == (made.args, 99), kind
+"""
+
+
+def test_exceptions_travel_as_dask_sends_them():
+    """It brings tblib, which tells pickle another way for every exception there is."""
+    subprocess.run([sys.executable, "-c", TRAVELLING], check=True)
