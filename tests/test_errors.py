@@ -173,7 +173,7 @@ def all_of(kind):
 
 pickling_support.install()
 for kind in all_of(errors.GmemxError):
-    made = kind("text")
+    made = kind("text", *([[]] * (kind is errors.MergeConflictError)))
     made.status = 99
     again = pickle.loads(pickle.dumps(made))
     assert type(again) is kind, kind
