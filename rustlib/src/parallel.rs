@@ -1,17 +1,23 @@
 //! How bulk work is spread over cores: the caller's thread and a pool of workers
 //! that sleep between calls, because waking a thread costs less than starting one.
 
+use std::hint;
 use std::num::NonZero;
+use std::ops::Range;
 use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 /// Cells below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 16;
+/// How long the caller looks out for the other threads' ends before it sleeps: longer than
+/// a share of work takes. To be woken costs 50 us and more where the core has gone idle.
+const LOOK_OUT: Duration = Duration::from_micros(200);
 
 /// The number of threads meant by `threads`, where 0 means every core.
 pub fn resolve(threads: usize) -> usize {
@@ -40,17 +46,46 @@ pub fn for_each_piece<T: Send>(
     }
     // Several pieces a thread, so that a core that is held up holds up less.
     let piece = (out.len() / (threads * 8)).next_power_of_two().max(WORTH_A_THREAD / 4);
-    let queue = Mutex::new(out.chunks_mut(piece).enumerate());
-    let drain = || {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            match next {
-                Some((i, chunk)) => work(i * piece, chunk),
-                None => return,
-            }
+    let pieces: Vec<_> = out.chunks_mut(piece).map(Mutex::new).collect();
+    share_out(threads, pieces.len(), |mine| {
+        for i in mine {
+            work(i * piece, &mut held(&pieces[i]));
         }
-    };
-    run(threads, |_| drain());
+    });
+}
+
+/// What no other thread has now. Nothing is left half done under such a lock.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The shares of one thread, as it comes to them: neighbours of its own, and then what
+/// others have left, from their far ends. A thread that goes on beside what it has just
+/// made finds tables and pages in its caches.
+pub struct Shares<'a> {
+    /// What is left of each thread's own.
+    left: &'a [Mutex<Range<usize>>],
+    me: usize,
+}
+
+impl Iterator for Shares<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let (before, from_me) = self.left.split_at(self.me);
+        let (mine, after) = from_me.split_first()?;
+        let own = held(mine).next();
+        own.or_else(|| after.iter().chain(before).find_map(|theirs| held(theirs).next_back()))
+    }
+}
+
+/// Shares the numbers below `count` out to up to `threads` threads, each of which calls
+/// `work` once, with those it is to do.
+pub fn share_out(threads: usize, count: usize, work: impl Fn(Shares<'_>) + Sync) {
+    let threads = threads.min(count).max(1);
+    let end = |i: usize| count / threads * i + (count % threads).min(i);
+    let left: Vec<_> = (0..threads).map(|i| Mutex::new(end(i)..end(i + 1))).collect();
+    run(threads, |me| work(Shares { left: &left, me }));
 }
 
 /// Calls `work(0..threads)` once each: 0 on the caller's thread, the others on
@@ -59,13 +94,31 @@ pub fn run(threads: usize, work: impl Fn(usize) + Sync) {
     let Some(workers) = (threads > 1).then(workers).flatten() else {
         return (0..threads).for_each(work);
     };
+    let left = AtomicUsize::new(threads - 1);
     workers.in_place_scope(|scope| {
-        let work = &work;
+        let (work, left) = (&work, &left);
         for i in 1..threads {
-            scope.spawn(move |_| work(i));
+            scope.spawn(move |_| {
+                work(i);
+                left.fetch_sub(1, Ordering::Release);
+            });
         }
         work(0);
+        // More threads than cores need this one's.
+        if threads <= resolve(0) {
+            look_out(|| left.load(Ordering::Acquire) == 0);
+        }
     });
+}
+
+/// Waits a moment for what will soon be, without sleeping.
+fn look_out(there: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !there() && since.elapsed() < LOOK_OUT {
+        for _ in 0..16 {
+            hint::spin_loop();
+        }
+    }
 }
 
 /// The pool of this process, made by its first caller; None where it has one core,
@@ -102,5 +155,51 @@ fn workers() -> Option<&'static ThreadPool> {
                 Some(&(*theirs).pool)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number once, whoever comes to it, also where one thread sleeps on its first.
+    #[test]
+    fn shares_come_once() {
+        for threads in [1, 2, 3, 7] {
+            for count in [0, 1, 2, 6, 7, 100] {
+                let seen: Vec<_> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                share_out(threads, count, |mine| {
+                    for i in mine {
+                        if i == 0 {
+                            thread::sleep(Duration::from_millis(2));
+                        }
+                        seen[i].fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                let seen: Vec<_> = seen.into_iter().map(AtomicUsize::into_inner).collect();
+                assert_eq!(seen, vec![1; count], "{threads} threads, {count} shares");
+            }
+        }
+    }
+
+    /// While one share holds its thread up, the others do all the rest.
+    #[test]
+    fn others_help() {
+        let done = AtomicUsize::new(0);
+        share_out(2, 64, |mine| {
+            for i in mine {
+                let long = Instant::now();
+                while i == 0
+                    && resolve(0) > 1
+                    && done.load(Ordering::Acquire) < 63
+                    && long.elapsed() < Duration::from_secs(60)
+                {
+                    thread::yield_now();
+                }
+                done.fetch_add(1, Ordering::Release);
+                assert!(long.elapsed() < Duration::from_secs(60), "nobody helped");
+            }
+        });
+        assert_eq!(done.into_inner(), 64);
     }
 }

@@ -6,7 +6,6 @@
 //! array alone, whichever thread makes a piece and in however many steps.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
@@ -526,17 +525,10 @@ impl Work<'_> {
         done: impl Fn(S) + Sync,
     ) {
         let cells = self.batch.iter().map(|piece| piece.length()).sum();
-        let threads = parallel::worth(self.threads, cells).min(self.batch.len());
-        let taken = AtomicUsize::new(0);
-        parallel::run(threads, |_| {
+        let threads = parallel::worth(self.threads, cells);
+        parallel::share_out(threads, self.batch.len(), |mine| {
             let mut state = start();
-            loop {
-                let i = taken.fetch_add(1, Ordering::Relaxed);
-                if i >= self.batch.len() {
-                    break;
-                }
-                each(&mut state, i);
-            }
+            mine.for_each(|i| each(&mut state, i));
             done(state);
         });
     }

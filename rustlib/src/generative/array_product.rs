@@ -7,7 +7,6 @@
 
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Context;
 use super::array::{Array, Dim, Nest, round};
@@ -64,13 +63,12 @@ impl Context {
         let spans = columns.extent.div_ceil(SPAN) as usize;
         let bands = rows.extent.div_ceil(product.band) as usize;
         let parts: Vec<_> = (0..spans * bands).map(|_| Mutex::new(Ok(Vec::new()))).collect();
-        let taken = AtomicUsize::new(0);
-        parallel::run(threads.min(parts.len()), |_| {
+        parallel::share_out(threads, parts.len(), |mine| {
             let mut panel = vec![0.0; PANEL];
-            loop {
-                let i = taken.fetch_add(1, Ordering::Relaxed);
-                let Some(Ok(mut part)) = parts.get(i).map(Mutex::lock) else { break };
-                *part = product.part(i / spans, i % spans, &mut panel);
+            for i in mine {
+                if let Ok(mut part) = parts[i].lock() {
+                    *part = product.part(i / spans, i % spans, &mut panel);
+                }
             }
         });
         let parts: Result<Vec<_>> = parts.into_iter().flat_map(Mutex::into_inner).collect();

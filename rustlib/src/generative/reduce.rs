@@ -7,7 +7,6 @@
 //! thread makes a piece, and in whichever order.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::vrns16::{REGION, TILE};
 use super::{Context, Generator, philox, vrns16};
@@ -103,12 +102,11 @@ impl Context {
             };
             let threads = parallel::worth(threads, length as usize).min(regions);
             let results: Vec<Mutex<f64>> = (0..regions).map(|_| Mutex::new(0.0)).collect();
-            let taken = AtomicUsize::new(0);
-            parallel::run(threads, |_| {
-                loop {
-                    let i = taken.fetch_add(1, Ordering::Relaxed);
-                    let Some(Ok(mut result)) = results.get(i).map(Mutex::lock) else { break };
-                    *result = part(i);
+            parallel::share_out(threads, regions, |mine| {
+                for i in mine {
+                    if let Ok(mut result) = results[i].lock() {
+                        *result = part(i);
+                    }
                 }
             });
             for result in results.into_iter().flat_map(Mutex::into_inner) {

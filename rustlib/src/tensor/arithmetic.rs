@@ -1,7 +1,6 @@
 //! Sums, products and relu, element by element.
 
 use std::array;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::element::with_element;
 use super::nest::Nest;
@@ -246,13 +245,8 @@ fn for_each_run<const N: usize>(
     let cuts = nest.len.div_ceil(PIECE);
     let together = (PIECE / nest.len).max(1);
     let pieces = cuts * nest.rows.div_ceil(together);
-    let next = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
-        loop {
-            let piece = next.fetch_add(1, Ordering::Relaxed);
-            if piece >= pieces {
-                return;
-            }
+    parallel::share_out(threads, pieces, |mine| {
+        for piece in mine {
             let first = piece / cuts * together;
             let start = piece % cuts * PIECE;
             let len = PIECE.min(nest.len - start);

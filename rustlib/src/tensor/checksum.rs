@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::element::{Element, with_element};
 use super::nest::Nest;
@@ -22,7 +21,7 @@ pub fn crc32c(view: &View, threads: usize) -> u32 {
     let total = nest.rows * nest.len;
     let share = SHARE / view.itemsize();
     let shares = total.div_ceil(share);
-    let threads = parallel::worth(threads, total).min(shares);
+    let threads = parallel::worth(threads, total);
     let of = |i: usize| {
         let range = i * share..((i + 1) * share).min(total);
         let bytes = range.len() * view.itemsize();
@@ -32,12 +31,11 @@ pub fn crc32c(view: &View, threads: usize) -> u32 {
         return with_element!(view.dtype, T => part::<T>(view, &nest, 0..total));
     }
     let sums: Vec<Mutex<(u32, usize)>> = (0..shares).map(|_| Mutex::default()).collect();
-    let taken = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
-        loop {
-            let i = taken.fetch_add(1, Ordering::Relaxed);
-            let Some(Ok(mut sum)) = sums.get(i).map(Mutex::lock) else { break };
-            *sum = of(i);
+    parallel::share_out(threads, shares, |mine| {
+        for i in mine {
+            if let Ok(mut sum) = sums[i].lock() {
+                *sum = of(i);
+            }
         }
     });
     sums.into_iter()

@@ -6,8 +6,6 @@
 //! innermost loop walks both in order, whatever their types and strides. Each
 //! sum is taken in the order of k, on every path and by any number of threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::element::with_element;
 use super::number::Number;
 use super::view::{View, show};
@@ -64,16 +62,11 @@ fn tiles<T: Number>(a: &View, b: &View, target: &View, threads: usize) {
     let across = n.div_ceil(WIDE);
     let tiles = m.div_ceil(TALL) * across;
     let cells = m.saturating_mul(n).saturating_mul(k) / 8;
-    let threads = parallel::worth(threads, cells).min(tiles);
+    let threads = parallel::worth(threads, cells);
     let path = cpu::path();
-    let next = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
+    parallel::share_out(threads, tiles, |mine| {
         let mut work = Workspace::<T>::new(m, k, n);
-        loop {
-            let tile = next.fetch_add(1, Ordering::Relaxed);
-            if tile >= tiles {
-                return;
-            }
+        for tile in mine {
             let (row, column) = (tile / across * TALL, tile % across * WIDE);
             let at = Tile { row, column, m: TALL.min(m - row), n: WIDE.min(n - column) };
             // SAFETY: the tile is within the target and no other thread has it; the path

@@ -1,7 +1,5 @@
 //! Softmax along one axis.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::dtype::DType;
 use super::element::{F8E4M3, F8E5M2};
 use super::nest::Nest;
@@ -62,14 +60,9 @@ fn each_lane<T: Float>(a: &View, axis: usize, target: &View, threads: usize) {
     // An exponential takes about as long as eight additions.
     let threads = parallel::worth(threads, (lanes * len).saturating_mul(8)).min(lanes);
     let together = (lanes / (threads * 8)).clamp(1, 1 << 10);
-    let next = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
+    parallel::share_out(threads, lanes.div_ceil(together), |mine| {
         let mut kept = Vec::with_capacity(len.min(KEPT));
-        loop {
-            let first = next.fetch_add(1, Ordering::Relaxed) * together;
-            if first >= lanes {
-                return;
-            }
+        for first in mine.map(|i| i * together) {
             for lane in first..lanes.min(first + together) {
                 let (row, i) = (lane / nest.len, (lane % nest.len) as isize);
                 nest.for_each(row..row + 1, |[at_a, at]| {

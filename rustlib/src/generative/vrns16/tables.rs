@@ -13,7 +13,6 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{PRIMES, fmix64, to_f64};
 use crate::{cpu, parallel};
@@ -28,7 +27,7 @@ pub const TILE: usize = 128;
 pub const STRIDE: usize = 511 * TILE;
 /// Cells of the aligned regions in which tiles are formed.
 pub const REGION: usize = 1 << 20;
-/// Shares of a region that threads take one by one. Sharing out tiles rather than
+/// Shares of a region, to be shared out to threads. Sharing out tiles rather than
 /// addresses keeps every tile whole, and a core that is held up holds up the others
 /// for one share, some 0.1 ms.
 const SHARES: usize = 16;
@@ -124,13 +123,8 @@ impl Tables {
             finish();
         } else {
             let shares = body.regions() * SHARES;
-            let taken = AtomicUsize::new(0);
-            parallel::run(threads, |_| {
-                loop {
-                    let i = taken.fetch_add(1, Ordering::Relaxed);
-                    if i >= shares {
-                        break;
-                    }
+            parallel::share_out(threads, shares, |mine| {
+                for i in mine {
                     self.share(&body, i / SHARES, i % SHARES);
                 }
                 finish();

@@ -5,7 +5,6 @@ mod nibbles;
 mod tiles;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::dtype::DType;
 use super::nest::Nest;
@@ -69,13 +68,8 @@ fn share(total: usize, grain: usize, threads: usize, work: impl Fn(Range<usize>)
     }
     // Several pieces a thread, so that a core that is held up holds up less.
     let piece = total.div_ceil(threads * 8).next_multiple_of(grain);
-    let next = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
-        loop {
-            let start = next.fetch_add(piece, Ordering::Relaxed);
-            if start >= total {
-                return;
-            }
+    parallel::share_out(threads, total.div_ceil(piece), |mine| {
+        for start in mine.map(|i| i * piece) {
             work(start..total.min(start + piece));
         }
     });

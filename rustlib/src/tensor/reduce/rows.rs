@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fold::{self, BLOCK, Fold, STREAMS, Tree};
 use crate::parallel;
@@ -98,13 +97,11 @@ pub unsafe fn fold_one<F: Fold>(data: *const u8, nest: &Nest<1>, threads: usize)
         return unsafe { Rows::<F>::new(nest).fold(data) };
     }
     let trees: Vec<Mutex<Tree<F::Acc>>> = (0..shares).map(|_| Mutex::new(Tree::new())).collect();
-    let taken = AtomicUsize::new(0);
     let data = Data(data);
-    parallel::run(threads, |_| {
+    parallel::share_out(threads, shares, |mine| {
         let mut rows = Rows::<F>::new(nest);
-        loop {
-            let i = taken.fetch_add(1, Ordering::Relaxed);
-            let Some(Ok(mut tree)) = trees.get(i).map(Mutex::lock) else { break };
+        for i in mine {
+            let Ok(mut tree) = trees[i].lock() else { continue };
             let from = i * SHARE * BLOCK;
             // SAFETY: as the caller vouches.
             unsafe { rows.grow(&mut tree, data.at(0), from..(from + SHARE * BLOCK).min(total)) };

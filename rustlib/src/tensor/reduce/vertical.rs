@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
@@ -58,14 +57,9 @@ pub unsafe fn fold_vertical<F: Fold>(
     let strips = kept.len.div_ceil(strip);
     let results: Vec<Mutex<Vec<F::Acc>>> =
         (0..kept.rows * strips * parts).map(|_| Mutex::new(Vec::new())).collect();
-    let taken = AtomicUsize::new(0);
-    parallel::run(threads, |_| {
+    parallel::share_out(threads, results.len(), |mine| {
         let mut cells = Vec::new();
-        loop {
-            let i = taken.fetch_add(1, Ordering::Relaxed);
-            if i >= results.len() {
-                break;
-            }
+        for i in mine {
             let (place, number) = (i / parts, i % parts);
             let first = place % strips * strip;
             let width = strip.min(kept.len - first);
