@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::arena::{Bytes, Store};
+use super::buffer::Buffer;
 use super::kernel::Judge;
 use super::matches::{Cells, Pile, SPAN, Span, Values};
 use super::plan::{self, Control, Plan, Run, WINDOW};
@@ -79,7 +80,7 @@ impl First<'_> {
         Ok((found.collect(), skipped))
     }
 
-    fn look(&self, window: &Window, run: &Run, test: &Test, buffer: &mut Vec<u8>) -> Result<Part> {
+    fn look(&self, window: &Window, run: &Run, test: &Test, buffer: &mut Buffer) -> Result<Part> {
         let (from, to) = window.extent(run);
         let len = (to - from) as usize;
         let (mut good, mut skipped) = (Vec::new(), Vec::new());
@@ -89,8 +90,7 @@ impl First<'_> {
                 own
             }
             None => {
-                buffer.resize(buffer.len().max(len), 0);
-                let into = &mut buffer[..len];
+                let into = buffer.room(from, len)?;
                 run.fill(self.source, from, into, &mut skipped, |x, y| good.push(x..y))?;
                 into
             }

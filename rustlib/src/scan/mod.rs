@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod arena;
+pub mod buffer;
 pub mod checkpoints;
 pub mod edit;
 pub mod first;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::arena::Store;
+use super::buffer::Buffer;
 use super::checkpoints::lookup;
 use super::kernel::Judge;
 use super::matches::{
@@ -148,7 +149,7 @@ impl Work<'_> {
         span: &Span,
         run: &plan::Run,
         window: &Window,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
         lost: &mut Vec<Skipped>,
         pile: &mut Pile,
     ) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::buffer::Buffer;
 use super::kernel;
 use super::plan::{self, Control, Plan, WINDOW};
 use super::source::{Skipped, Source};
@@ -268,7 +269,7 @@ fn look(
     pattern: &Pattern,
     alignment: u64,
     limit: usize,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Buffer,
 ) -> Result<Found> {
     let mut found = Found::default();
     // A match that begins in this window may end in the next.

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::buffer::Buffer;
 use super::region::Region;
 use super::source::{Piece, Reason, Skipped, Source, What};
 use crate::error::{Error, Result};
 use crate::parallel;
 
 /// Bytes that are read and looked at together: they should stay in the cache.
-pub const WINDOW: usize = 1 << 20;
+pub const WINDOW: usize = 2 << 20;
 /// How often a long operation looks up.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -225,7 +226,7 @@ pub fn spread<R: Send>(
     count: usize,
     control: &mut Control,
     size: impl Fn(usize) -> u64 + Sync,
-    work: impl Fn(usize, &mut Vec<u8>) -> Result<R> + Sync,
+    work: impl Fn(usize, &mut Buffer) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let total: u64 = (0..count).map(&size).sum();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -240,7 +241,7 @@ pub fn spread<R: Send>(
     };
     let threads = parallel::resolve(control.threads).min(count).max(1);
     parallel::run(threads, |worker| {
-        let mut buffer = Vec::new();
+        let mut buffer = Buffer::default();
         let mut own = Vec::new();
         let mut looked = Instant::now();
         while !stop.load(Ordering::Relaxed) {

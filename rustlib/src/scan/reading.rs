@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::buffer::Buffer;
 use super::matches::Span;
 use super::plan::{Run, WINDOW, read_around, skip};
 use super::source::{Part, Skipped, Source};
@@ -78,7 +79,7 @@ impl<'a> Reading<'a> {
         spans: &[Span],
         step: usize,
         size: usize,
-        buffer: &'a mut Vec<u8>,
+        buffer: &'a mut Buffer,
         lost: &mut Vec<Skipped>,
     ) -> Result<Reading<'a>> {
         let (mut parts, mut ends) = (Vec::<Part>::new(), Vec::with_capacity(spans.len()));
@@ -107,8 +108,8 @@ impl<'a> Reading<'a> {
             }
             ends.push(parts.len());
         }
-        buffer.resize(buffer.len().max(len), 0);
-        source.read_parts(&mut parts, &mut buffer[..len])?;
+        let buffer = buffer.room(parts.first().map_or(0, |part| part.address), len)?;
+        source.read_parts(&mut parts, buffer)?;
         let (mut stretches, mut starts) = (Vec::with_capacity(parts.len()), vec![0]);
         let mut next = parts.iter();
         let mut taken = 0;
@@ -119,7 +120,7 @@ impl<'a> Reading<'a> {
             taken = end;
             starts.push(stretches.len());
         }
-        Ok(Reading { stretches, starts, memory: &buffer[..len] })
+        Ok(Reading { stretches, starts, memory: buffer })
     }
 
     /// `from..to` of a run, as if for one span.
@@ -128,18 +129,18 @@ impl<'a> Reading<'a> {
         run: &Run,
         from: u64,
         to: u64,
-        buffer: &'a mut Vec<u8>,
+        buffer: &'a mut Buffer,
         lost: &mut Vec<Skipped>,
     ) -> Result<Reading<'a>> {
         let len = to.saturating_sub(from) as usize;
-        buffer.resize(buffer.len().max(len), 0);
+        let buffer = buffer.room(from, len)?;
         let mut stretches = Vec::new();
-        run.fill(source, from, &mut buffer[..len], lost, |x, y| {
+        run.fill(source, from, buffer, lost, |x, y| {
             let (start, end) = (from + x as u64, from + y as u64);
             stretches.push(Stretch { start, end, offset: x });
         })?;
         let starts = vec![0, stretches.len()];
-        Ok(Reading { stretches, starts, memory: &buffer[..len] })
+        Ok(Reading { stretches, starts, memory: buffer })
     }
 
     /// What was read for all spans together, in the order of addresses.

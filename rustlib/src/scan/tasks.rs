@@ -11,7 +11,7 @@ use super::source::{Piece, What};
 const REACH: u64 = 7;
 /// How long the windows of a first scan for an unknown value are: each is kept as it is,
 /// and should be worth huge pages.
-pub const LONG_WINDOW: usize = 16 * WINDOW;
+pub const LONG_WINDOW: usize = 8 * WINDOW;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Window {

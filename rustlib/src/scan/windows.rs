@@ -1,5 +1,6 @@
 //! The parts of a run that are read, and looked at, one at a time.
 
+use super::buffer::Buffer;
 use super::plan::{Run, skip};
 use super::source::{Skipped, Source, What};
 use crate::error::Result;
@@ -44,7 +45,7 @@ impl Window<'_> {
         &self,
         source: &dyn Source,
         beyond: u64,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
         skipped: &mut Vec<Skipped>,
         mut look: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
@@ -53,7 +54,7 @@ impl Window<'_> {
             look(0, bytes);
             return Ok(());
         }
-        buffer.resize(len, 0);
+        let buffer = buffer.room(self.start, len)?;
         let mut good = Vec::new();
         self.run.fill(source, self.start, buffer, skipped, |from, to| good.push((from, to)))?;
         good.into_iter().for_each(|(from, to)| look(from, &buffer[from..to]));
