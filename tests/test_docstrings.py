@@ -83,7 +83,10 @@ def described():
                 continue
             seen.setdefault(name, thing)
             if isinstance(thing, type):
-                for each, member in vars(thing).items():
+                # What it inherits is its own to a reader, unless others than gmemx tell of it.
+                kin = [base for base in thing.__mro__ if base.__module__.startswith("gmemx")]
+                for each in dict.fromkeys(each for base in kin for each in vars(base)):
+                    member = inspect.getattr_static(thing, each)
                     member = getattr(member, "__func__", member)
                     if each[0] != "_" and callable(member) and not isinstance(member, type):
                         seen.setdefault(f"{name}.{each}", member)
