@@ -29,7 +29,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -57,7 +57,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -85,7 +85,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -113,7 +113,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -141,7 +141,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -169,7 +169,7 @@ class Filters(Matches):
         Parameters
         ----------
         value : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -197,7 +197,7 @@ class Filters(Matches):
         Parameters
         ----------
         low, high : int or float
-        tolerance, threads, progress, stop
+        tolerance, ulps, rounded, threads, progress, stop
             As of `initial_scan`.
 
         Returns
@@ -409,7 +409,7 @@ class Filters(Matches):
 
         Parameters
         ----------
-        low, high, against, threads, progress, stop
+        amount, high, against, tolerance, rounded, threads, progress, stop
             As of `filter_increased_by`.
 
         Returns
