@@ -27,10 +27,8 @@ WITHOUT_EXAMPLE = {
     *("Tensor.to_torch", "open_core"),
     *("NativePluginLoader.load_by_name", "NativePluginLoader.load_by_name_with_config"),
     "BundleLoader.extract_library_to_temp",
-    # docs/durable.md and docs/plugin.md show these together.
+    # docs/durable.md shows these together.
     *("GMemContext.flush", "GMemContext.close"),
-    *("NativePlugin", "NativePlugin.set_log_level", "NativePlugin.flush_logs"),
-    *("NativePlugin.shutdown", "NativePlugin.close", "IsolatedPlugin.close"),
 }
 # What modules of gmemx use among themselves, and what zarr calls.
 WITHIN = re.compile(
