@@ -10,9 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gmemx._plugin_archive import BundleLimits
-from gmemx._plugin_manifest import BuildInfo, BundleManifest, SchemaInfo, current_platform
+from gmemx._plugin_manifest import BundleManifest
 from gmemx._plugin_minisign import MinisignVerifier
 from gmemx._plugin_opened import Bundle, BundlePath, Key, LogCallback, Trust, verifier_of
+from gmemx._plugin_platforms import current_platform
+from gmemx._plugin_provenance import BuildInfo, SchemaInfo
 
 if TYPE_CHECKING:
     from gmemx.plugin import NativePlugin, PluginConfig

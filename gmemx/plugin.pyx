@@ -70,10 +70,10 @@ cdef dict ELSEWHERE = {
         "gmemx._plugin_bundle_writer": "generate_keys write_bundle",
         "gmemx._plugin_check": "CheckResult check",
         "gmemx._plugin_isolated": "IsolatedPlugin",
-        "gmemx._plugin_manifest":
-            "BuildInfo BundleManifest PlatformInfo PluginInfo SchemaInfo VariantInfo "
-            "current_platform",
+        "gmemx._plugin_manifest": "BundleManifest",
         "gmemx._plugin_minisign": "MinisignKey MinisignVerifier",
+        "gmemx._plugin_platforms": "PlatformInfo VariantInfo current_platform",
+        "gmemx._plugin_provenance": "BuildInfo PluginInfo SchemaInfo",
     }.items()
     for name in names.split()
 }
