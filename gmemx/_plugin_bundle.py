@@ -10,9 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gmemx._plugin_archive import BundleLimits
-from gmemx._plugin_manifest import BuildInfo, BundleManifest, SchemaInfo, current_platform
+from gmemx._plugin_manifest import BundleManifest
 from gmemx._plugin_minisign import MinisignVerifier
 from gmemx._plugin_opened import Bundle, BundlePath, Key, LogCallback, Trust, verifier_of
+from gmemx._plugin_platforms import current_platform
+from gmemx._plugin_provenance import BuildInfo, SchemaInfo
 
 if TYPE_CHECKING:
     from gmemx.plugin import NativePlugin, PluginConfig
@@ -95,6 +97,14 @@ class BundleLoader:
     def open(self, bundle_path: BundlePath | None = None) -> Bundle:
         """Open a bundle, by default the loader's own, and verify its manifest.
 
+        Parameters
+        ----------
+        bundle_path : path, optional
+
+        Returns
+        -------
+        Bundle
+
         Raises
         ------
         BundleError
@@ -103,14 +113,6 @@ class BundleLoader:
             Where no trusted key signed it.
         FileNotFoundError
             Where there is no such file.
-
-        Parameters
-        ----------
-        path : path, optional
-
-        Returns
-        -------
-        Bundle
 
         Examples
         --------
@@ -158,7 +160,14 @@ class BundleLoader:
         return f"<BundleLoader {self._path or 'of any bundle'}: {trusted}>"
 
     def load(self, bundle_path: BundlePath | None = None, **options: Any) -> NativePlugin:
-        """Load the plugin in a bundle; `options` as `gmemx.plugin.load`.
+        """Load the plugin in a bundle.
+
+        Parameters
+        ----------
+        bundle_path : path, optional
+            By default the loader's own.
+        **options
+            As of `Bundle.load`.
 
         Returns
         -------
@@ -614,14 +623,8 @@ class BundleLoader:
 
         Examples
         --------
-        >>> import os, tempfile
         >>> from gmemx import plugin
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> path = os.path.join(folder.name, "sample.rbp")
-        >>> library = plugin.sample_library()
-        >>> _ = plugin.write_bundle(path, name="sample", version="1.0.0", libraries=library)
-        >>> loader = plugin.BundleLoader(verify_signatures=False)
-        >>> loader.get_current_platform() == plugin.current_platform()
+        >>> plugin.BundleLoader.get_current_platform() == plugin.current_platform()
         True
         """
         return current_platform()

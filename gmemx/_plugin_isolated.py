@@ -300,7 +300,16 @@ class IsolatedPlugin:
         return clean
 
     def close(self) -> None:
-        """`shutdown`, as the end of a ``with`` block does it."""
+        """`shutdown`, as the end of a ``with`` block does it.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> isolated = plugin.load(plugin.sample_library(), isolate=True)
+        >>> isolated.close()
+        >>> isolated.closed
+        True
+        """
         self.shutdown()
 
     def __enter__(self) -> IsolatedPlugin:

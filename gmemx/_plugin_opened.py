@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from gmemx._plugin_archive import Archive, BundleLimits
 from gmemx._plugin_cache import Cache
 from gmemx._plugin_fields import digest_of, parse_json
-from gmemx._plugin_manifest import BundleManifest, SchemaInfo, VariantInfo, current_platform
+from gmemx._plugin_manifest import BundleManifest
 from gmemx._plugin_minisign import MinisignVerifier
+from gmemx._plugin_platforms import VariantInfo, current_platform
+from gmemx._plugin_provenance import SchemaInfo
 from gmemx.errors import BundleError, BundleExistsError, SignatureError
 
 if TYPE_CHECKING:

@@ -28,7 +28,24 @@ class Matches:
     # ---- looking ----------------------------------------------------------------------
 
     def match_count(self) -> int:
-        """The number of matches, of all types together."""
+        """The number of matches, of all types together.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner(["int32", "int16"])
+        >>> scanner.initial_scan(5)
+        4
+        >>> scanner.match_count(), len(scanner.values("int16"))
+        (4, 2)
+        """
         return sum(self._engine.count(i) for i in range(len(self.types)))
 
     def _arrays(self, index: int, *names: str, limit: int | None = None) -> list[Any]:
@@ -41,6 +58,22 @@ class Matches:
         ----------
         type : str, numpy.dtype or type, optional
             Which type's; None for all of them, one after the other.
+
+        Returns
+        -------
+        numpy.ndarray of uint64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.addresses()
+        array([ 4, 12], dtype=uint64)
         """
         if type is not None or len(self.types) == 1:
             return self._arrays(self._engine.index_of(type), "addresses")[0]
@@ -50,6 +83,22 @@ class Matches:
     def values(self, type: Any = None) -> npt.NDArray[Any]:
         """What the last scan read, in the type itself; which must be said where there are several.
 
+        Parameters
+        ----------
+        type : str, numpy.dtype or type, optional
+            Which type's.
+
+        Returns
+        -------
+        numpy.ndarray of that type
+
+        Raises
+        ------
+        ValueError
+            If the scanner looks for several types, and none is said, or for others.
+
+        Examples
+        --------
         >>> import numpy as np
         >>> from gmemx import scan
         >>> scanner = scan.open_buffer(np.array([1, -2, 3], "i2")).scanner("i16")
@@ -67,7 +116,34 @@ class Matches:
         return self._arrays(self._engine.index_of(type), "first")[0]
 
     def get_matches(self, limit: int | None = None) -> list[Match]:
-        """The matches as objects, `limit` of them at most."""
+        """The matches as objects.
+
+        Parameters
+        ----------
+        limit : int, optional
+            How many at most; None for all of them.
+
+        Returns
+        -------
+        list of Match
+
+        Raises
+        ------
+        ValueError
+            If `limit` is negative.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.get_matches(limit=1)
+        [Match(address=4, value=5, previous=5, type='int32', label=None)]
+        """
         if limit is not None and (limit := operator.index(limit)) < 0:
             raise InvalidArgumentError(f"limit must not be negative, and it is {limit}")
         found: list[Match] = []
@@ -92,7 +168,28 @@ class Matches:
         return dict(self._labels)
 
     def label(self, address: int, text: str | None) -> None:
-        """Say what is at an address; None forgets it."""
+        """Say what is at an address.
+
+        Parameters
+        ----------
+        address : int
+            Whether there is a match or not.
+        text : str or None
+            None forgets what was said.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.label(12, "health")
+        >>> scanner.get_matches()[1].label, scanner.labels
+        ('health', {12: 'health'})
+        """
         address = operator.index(address)
         if text is None:
             self._labels.pop(address, None)
@@ -112,11 +209,27 @@ class Matches:
         force : bool
             Whether to write also where the process itself may only read.
 
+        Returns
+        -------
+        int
+
         Raises
         ------
         OverflowError
             If a type cannot hold the value, or for `add_value` and its kin a result. Nothing
             is written then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.set_value(7), memory.tolist()
+        (2, [1, 7, 9, 7])
         """
         return self._edit("set", value, None, None, force)
 
@@ -125,7 +238,34 @@ class Matches:
     ) -> None:
         """Write a value at an address, whether there is a match or not.
 
-        `type` says which of several types it has, where no match or more than one tells.
+        Parameters
+        ----------
+        address : int
+        value : int or float
+        type : str, numpy.dtype or type, optional
+            Which of several types it has, where no match or more than one tells.
+        force : bool
+            See `set_value`.
+
+        Raises
+        ------
+        ValueError
+            If nothing tells the type.
+        OSError
+            If the memory there cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gmemx import scan
+        >>> memory = np.array([1, 5, 9, 5], "int32")
+        >>> source = scan.open_buffer(memory)
+        >>> scanner = source.scanner("int32")
+        >>> scanner.initial_scan(5)
+        2
+        >>> scanner.set_value_at(8, 3)
+        >>> memory.tolist()
+        [1, 5, 3, 5]
         """
         self._edit("set", value, address, type, force)
 

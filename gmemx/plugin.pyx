@@ -70,10 +70,10 @@ cdef dict ELSEWHERE = {
         "gmemx._plugin_bundle_writer": "generate_keys write_bundle",
         "gmemx._plugin_check": "CheckResult check",
         "gmemx._plugin_isolated": "IsolatedPlugin",
-        "gmemx._plugin_manifest":
-            "BuildInfo BundleManifest PlatformInfo PluginInfo SchemaInfo VariantInfo "
-            "current_platform",
+        "gmemx._plugin_manifest": "BundleManifest",
         "gmemx._plugin_minisign": "MinisignKey MinisignVerifier",
+        "gmemx._plugin_platforms": "PlatformInfo VariantInfo current_platform",
+        "gmemx._plugin_provenance": "BuildInfo PluginInfo SchemaInfo",
     }.items()
     for name in names.split()
 }
@@ -242,6 +242,15 @@ cdef class NativePlugin:
 
     `load` and `NativePluginLoader.load` give it. Every method may be called from several
     threads, and so may the plugin at once.
+
+    Examples
+    --------
+    >>> from gmemx import plugin
+    >>> with plugin.load(plugin.sample_library()) as sample:
+    ...     sample.state.name, sample.has_binary_transport, sample.call("echo", "[1]")
+    ('ACTIVE', True, '[1]')
+    >>> sample.state.name
+    'STOPPED'
     """
 
     def __init__(self):
@@ -446,7 +455,26 @@ cdef class NativePlugin:
 
     @cython.binding(False)
     def call_raw_bytes(self, id, request):
-        """As `call_raw`; a copy of the response as bytes."""
+        """As `call_raw`; a copy of the response as bytes.
+
+        Parameters
+        ----------
+        id : int
+        request : bytes-like
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import struct
+        >>> from gmemx import plugin
+        >>> sample = plugin.load(plugin.sample_library())
+        >>> answer = sample.call_raw_bytes(2, struct.pack("=2q", 40, 2))
+        >>> type(answer).__name__, struct.unpack("=q", answer)
+        ('bytes', (42,))
+        """
         cdef libgmemx.gmem_plugin_response response
         cdef uint32_t number = number_of(id)
         cdef Request held
@@ -581,7 +609,30 @@ cdef class NativePlugin:
 
     @cython.binding(False)
     def call_raw_async(self, id, request, *, timeout=None):
-        """`call_raw` to be awaited; see `call_async`. The future is of a `PluginResponse`."""
+        """`call_raw` to be awaited; see `call_async`.
+
+        Parameters
+        ----------
+        id : int
+        request : bytes-like
+        timeout : float, optional
+            As of `call_async`.
+
+        Returns
+        -------
+        asyncio.Future of PluginResponse
+
+        Examples
+        --------
+        >>> import asyncio, struct
+        >>> from gmemx import plugin
+        >>> async def added(sample):
+        ...     answer = await sample.call_raw_async(2, struct.pack("=2q", 40, 2))
+        ...     return struct.unpack("=q", answer)
+        >>> with plugin.load(plugin.sample_library()) as sample:
+        ...     asyncio.run(added(sample))
+        (42,)
+        """
         return awaited(self, None, number_of(id), request, timeout)
 
     cdef Queue queue_of(self, object loop):
@@ -660,6 +711,13 @@ cdef class NativePlugin:
         Parameters
         ----------
         level : LogLevel, str or int
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> sample = plugin.load(plugin.sample_library())
+        >>> sample.set_log_level("warn")
+        >>> sample.set_log_level(plugin.LogLevel.DEBUG)
         """
         cdef uint8_t number = level_of(level)
         cdef libgmemx.gmem_plugin* asked = self.ptr
@@ -683,6 +741,16 @@ cdef class NativePlugin:
         -------
         bool
             False where it took longer, and in a log callback.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> logged = []
+        >>> def log(level, target, message):
+        ...     logged.append((level.name, target, message))
+        >>> sample = plugin.load(plugin.sample_library(), log_callback=log)
+        >>> sample.flush_logs(), logged
+        (True, [('INFO', 'mandelbrot', 'ready to compute rows')])
         """
         return flush(self.instance, -1.0 if timeout is None else seconds_of(timeout))
 
@@ -707,6 +775,17 @@ cdef class NativePlugin:
         ------
         PluginTimeoutError
             If calls are still in flight; a TimeoutError. It can be tried again.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> sample = plugin.load(plugin.sample_library())
+        >>> sample.shutdown(timeout=5)
+        True
+        >>> sample.call("echo", "[1]")
+        Traceback (most recent call last):
+        ...
+        gmemx.errors.InvalidStateError: [1] the plugin is shut down
         """
         cdef double seconds = default_seconds(self) if timeout is None else seconds_of(timeout)
         cdef Instance instance
@@ -720,7 +799,16 @@ cdef class NativePlugin:
         return clean
 
     def close(self):
-        """`shutdown`, as the end of a ``with`` block does it."""
+        """`shutdown`, as the end of a ``with`` block does it.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> sample = plugin.load(plugin.sample_library())
+        >>> sample.close()
+        >>> sample.closed
+        True
+        """
         self.shutdown()
 
     def __enter__(self):
@@ -763,6 +851,19 @@ cdef class NativePlugin:
         ------
         PluginException
             As `load`; and what `check` raises.
+
+        Examples
+        --------
+        >>> from gmemx import plugin
+        >>> sample = plugin.load(plugin.sample_library())
+        >>> def refuse(candidate):
+        ...     raise ValueError(f"it answers {candidate.call('echo', '1')}")
+        >>> sample.reload(check=refuse)
+        Traceback (most recent call last):
+        ...
+        ValueError: it answers 1
+        >>> sample.reload(), sample.call("echo", "2")
+        (True, '2')
         """
         cdef double seconds = default_seconds(self) if timeout is None else seconds_of(timeout)
         cdef Instance made, old

@@ -27,10 +27,8 @@ WITHOUT_EXAMPLE = {
     *("Tensor.to_torch", "open_core"),
     *("NativePluginLoader.load_by_name", "NativePluginLoader.load_by_name_with_config"),
     "BundleLoader.extract_library_to_temp",
-    # docs/durable.md and docs/plugin.md show these together.
+    # docs/durable.md shows these together.
     *("GMemContext.flush", "GMemContext.close"),
-    *("NativePlugin", "NativePlugin.set_log_level", "NativePlugin.flush_logs"),
-    *("NativePlugin.shutdown", "NativePlugin.close", "IsolatedPlugin.close"),
 }
 # What modules of gmemx use among themselves, and what zarr calls.
 WITHIN = re.compile(
@@ -83,7 +81,10 @@ def described():
                 continue
             seen.setdefault(name, thing)
             if isinstance(thing, type):
-                for each, member in vars(thing).items():
+                # What it inherits is its own to a reader, unless others than gmemx tell of it.
+                kin = [base for base in thing.__mro__ if base.__module__.startswith("gmemx")]
+                for each in dict.fromkeys(each for base in kin for each in vars(base)):
+                    member = inspect.getattr_static(thing, each)
                     member = getattr(member, "__func__", member)
                     if each[0] != "_" and callable(member) and not isinstance(member, type):
                         seen.setdefault(f"{name}.{each}", member)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gmemx._plugin_bundle_writer import write_bundle
-from gmemx._plugin_manifest import DEFAULT_VARIANT, BundleManifest, current_platform
+from gmemx._plugin_manifest import BundleManifest
 from gmemx._plugin_opened import Bundle
+from gmemx._plugin_platforms import DEFAULT_VARIANT, current_platform
 from gmemx.cli.output import Output, amount
 from gmemx.cli.plugin_keys import add_password, add_trust, loader_of, secret_key
 
