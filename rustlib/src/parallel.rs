@@ -111,6 +111,22 @@ pub fn run(threads: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
+/// Does one thing on the caller's thread and another on a worker meanwhile, or before it where
+/// there is none.
+pub fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    let Some(workers) = workers() else {
+        let there = there();
+        return (here(), there);
+    };
+    let mut of_there = None;
+    let of_here = workers.in_place_scope(|scope| {
+        scope.spawn(|_| of_there = Some(there()));
+        here()
+    });
+    // The scope ends when both have, and passes a panic on.
+    (of_here, of_there.expect("a scope ends when its work has"))
+}
+
 /// Waits a moment for what will soon be, without sleeping.
 fn look_out(there: impl Fn() -> bool) {
     let since = Instant::now();

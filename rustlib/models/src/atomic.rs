@@ -31,6 +31,10 @@ impl AtomicWord {
         low | self.0.load(Ordering::Acquire) & !LOW
     }
 
+    pub fn peek_high(&self) -> Bits {
+        self.0.load(Ordering::Acquire) & !LOW
+    }
+
     pub fn compare_exchange(&self, current: Bits, new: Bits) -> Result<Bits, Bits> {
         self.0.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst)
     }

@@ -57,6 +57,8 @@ pub(super) fn timeout_of(seconds: f64) -> Result<Option<Duration>> {
 ///
 /// # Safety
 /// `pool` is NULL or live, `out_buffer` is NULL or writable.
+#[cold]
+#[inline(never)]
 pub(super) unsafe fn held(
     pool: *const Pool,
     out_buffer: *mut PoolBuffer,
@@ -118,7 +120,29 @@ pub unsafe extern "C" fn gmem_pool_get(
 ) -> Status {
     // SAFETY: the caller's.
     if let (Some(pool), Some(out)) = unsafe { (pool.as_ref(), out_buffer.as_mut()) }
-        && let Some(buffer) = pool.get_plain(handle, writable)
+        && let Some(buffer) = pool.get_again(handle, writable)
+    {
+        *out = buffer.into();
+        return Status::Ok;
+    }
+    // SAFETY: the caller's.
+    unsafe { get_first(pool, handle, writable, out_buffer) }
+}
+
+/// Apart from the shorter way, which would have to save registers for it.
+///
+/// # Safety
+/// As of `gmem_pool_get`.
+#[inline(never)]
+unsafe fn get_first(
+    pool: *const Pool,
+    handle: u64,
+    writable: bool,
+    out_buffer: *mut PoolBuffer,
+) -> Status {
+    // SAFETY: the caller's.
+    if let (Some(pool), Some(out)) = unsafe { (pool.as_ref(), out_buffer.as_mut()) }
+        && let Some(buffer) = pool.get_first(handle, writable)
     {
         *out = buffer.into();
         return Status::Ok;
@@ -155,7 +179,21 @@ pub unsafe extern "C" fn gmem_pool_get_index(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gmem_pool_release(pool: *const Pool, handle: u64) -> Status {
     // SAFETY: the caller's.
-    if unsafe { pool.as_ref() }.is_some_and(|pool| pool.release_plain(handle)) {
+    if unsafe { pool.as_ref() }.is_some_and(|pool| pool.release_one(handle)) {
+        return Status::Ok;
+    }
+    // SAFETY: the caller's.
+    unsafe { release_last(pool, handle) }
+}
+
+/// Apart from the shorter way, as [`get_first`] is.
+///
+/// # Safety
+/// As of `gmem_pool_release`.
+#[inline(never)]
+unsafe fn release_last(pool: *const Pool, handle: u64) -> Status {
+    // SAFETY: the caller's.
+    if unsafe { pool.as_ref() }.is_some_and(|pool| pool.release_last(handle)) {
         return Status::Ok;
     }
     // SAFETY: the caller's.

@@ -7,6 +7,8 @@
 //! no operation holds two locks, except a snapshot, which holds them all. The
 //! notes of an overlay that is kept in a file are changed inside the lock of their shard.
 
+pub mod bulk;
+
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -321,11 +323,6 @@ impl Overlay {
             let mut shard = shard.write();
             shard.try_reserve(each + each / 64 + 16, hash_of).map_err(|_| no_memory())
         })
-    }
-
-    /// Puts in a page that a file had; for an overlay that nobody else has yet.
-    pub fn put(&self, page: u64, written: u64, cells: impl Iterator<Item = u64>) -> Result<()> {
-        self.change(page, |fresh| fresh.put(written, cells))
     }
 
     /// Becomes what `fresh` is, at one moment.

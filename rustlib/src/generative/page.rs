@@ -102,16 +102,13 @@ impl Page {
         Ok(other.len())
     }
 
-    /// Takes what a file had of this page, which is empty until then; returns how many cells
-    /// that are.
-    pub fn put(&mut self, written: u64, cells: impl Iterator<Item = u64>) -> Result<usize> {
-        if !self.is_empty() {
-            return Ok(0);
-        }
-        self.reserve(written.count_ones() as usize)?;
-        self.cells.extend(cells);
-        self.written = written;
-        Ok(self.len())
+    /// A page as a file had it: which cells are written, and their bits.
+    pub fn of(written: u64, cells: impl Iterator<Item = u64>) -> Result<Page> {
+        let mut page = Page::default();
+        page.reserve(written.count_ones() as usize)?;
+        page.cells.extend(cells);
+        page.written = written;
+        Ok(page)
     }
 
     /// Which cells are written, and their bits, in order.

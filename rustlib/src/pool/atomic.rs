@@ -35,6 +35,12 @@ impl AtomicWord {
         Bits::from(low.load(Ordering::Acquire)) | Bits::from(high.load(Ordering::Acquire)) << 64
     }
 
+    /// The high half alone, which has the generation.
+    #[inline]
+    pub fn peek_high(&self) -> Bits {
+        Bits::from(self.halves()[1].load(Ordering::Acquire)) << 64
+    }
+
     fn halves(&self) -> &[AtomicU64; 2] {
         // SAFETY: 16 bytes, aligned more than enough. Every access is one instruction that
         // is atomic by itself, on x86-64 also among those of different width.

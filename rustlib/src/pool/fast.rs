@@ -9,18 +9,16 @@ use super::blocks::Need;
 use super::holds::Count;
 use super::layout::Slot;
 use super::slots::{handle_of, index_of, low_generation};
-use super::word::Word;
 
 impl Attachment {
     /// The buffer in a slot that this process holds.
     #[inline(always)]
-    fn plain_buffer(&self, index: u32, slot: &Slot, word: Word, writable: bool) -> Option<Buffer> {
+    fn plain_buffer(&self, handle: u64, index: u32, slot: &Slot, writable: bool) -> Option<Buffer> {
         let side = if writable { &self.writer } else { &self.reader };
         let map = &side.get()?.map;
         let (offset, size) = self.extent(slot).filter(|_| slot.arena.load(Relaxed) == 0)?;
         // SAFETY: within the mapping, as was just seen.
         let data = unsafe { map.start().add(offset) };
-        let handle = handle_of(index, slot, word);
         Some(Buffer { handle, data, size, index, device: -1, writable })
     }
 
@@ -32,56 +30,78 @@ impl Attachment {
             return None;
         }
         let (index, slot, word) = self.latest(Need::of(size as u64), size, 0)?;
-        let buffer = self.plain_buffer(index, slot, word, true);
+        let buffer = self.plain_buffer(handle_of(index, slot, word), index, slot, true);
         if buffer.is_none() {
             self.undo(index, slot, 0);
         }
         buffer
     }
 
-    /// A hold on a buffer that others hold too, or this process already does.
+    /// One hold more on a buffer that this process holds already.
     #[inline(always)]
-    pub fn get_plain(&self, handle: u64, writable: bool) -> Option<Buffer> {
+    pub fn get_again(&self, handle: u64, writable: bool) -> Option<Buffer> {
+        let index = index_of(handle);
+        if self.me.load(Relaxed) == NOBODY || !self.holds.again(index as usize) {
+            return None;
+        }
+        // SAFETY: what is held has its slot.
+        let slot = unsafe { self.control.slot_that_is(index as usize) };
+        let fits = handle_of(index, slot, slot.word.peek_generation()) == handle
+            && !(writable && slot.is_sealed(slot.word.peek()));
+        let buffer = if fits { self.plain_buffer(handle, index, slot, writable) } else { None };
+        if buffer.is_none() {
+            self.undo(index, slot, 0);
+        }
+        buffer
+    }
+
+    /// The first hold of this process on a buffer that others hold.
+    #[inline(always)]
+    pub fn get_first(&self, handle: u64, writable: bool) -> Option<Buffer> {
         let me = self.me.load(Relaxed);
         let index = index_of(handle);
         let slot = self.slot(index).filter(|_| me != NOBODY)?;
-        let word = if self.holds.again(index as usize) {
-            slot.word.peek()
-        } else {
-            let count = Count::default();
-            if !self.holds.enter(index as usize, count) {
-                return None;
-            }
-            let joined = slot.word.join(me, Some(low_generation(handle)));
-            let Some((_, word)) = joined.ok().filter(|(before, _)| !before.holds(me)) else {
-                self.holds.finish(index as usize, count);
-                return None;
-            };
-            self.holds.finish(index as usize, count.plus(1, 0));
-            word
+        let count = Count::default();
+        if !self.holds.enter(index as usize, count) {
+            return None;
+        }
+        let joined = slot.word.join(me, Some(low_generation(handle)));
+        let Some((_, word)) = joined.ok().filter(|(before, _)| !before.holds(me)) else {
+            self.holds.finish(index as usize, count);
+            return None;
         };
+        self.holds.finish(index as usize, count.plus(1, 0));
         let fits = handle_of(index, slot, word) == handle && !(writable && slot.is_sealed(word));
-        let buffer = fits.then(|| self.plain_buffer(index, slot, word, writable)).flatten();
+        let buffer = fits.then(|| self.plain_buffer(handle, index, slot, writable)).flatten();
         if buffer.is_none() {
             self.undo(index, slot, 0);
         }
         buffer
     }
 
-    /// Gives a hold back; false where that is to be done the long way.
+    /// Gives back one hold of several; false where that is to be done another way.
     #[inline(always)]
-    pub fn release_plain(&self, handle: u64) -> bool {
+    pub fn release_one(&self, handle: u64) -> bool {
+        let index = index_of(handle);
+        if self.me.load(Relaxed) == NOBODY || !self.holds.has(index as usize) {
+            return false;
+        }
+        // SAFETY: what is held has its slot.
+        let slot = unsafe { self.control.slot_that_is(index as usize) };
+        // While it is held its generation stands still.
+        handle_of(index, slot, slot.word.peek_generation()) == handle
+            && self.holds.one_less(index as usize)
+    }
+
+    /// Gives the last hold back; false where that is to be done the long way.
+    #[inline(always)]
+    pub fn release_last(&self, handle: u64) -> bool {
         let index = index_of(handle);
         let me = self.me.load(Relaxed);
         let Some(slot) = self.slot(index).filter(|_| me != NOBODY) else { return false };
-        // While it is held its generation stands still.
-        if handle_of(index, slot, slot.word.peek()) != handle {
-            return false;
-        }
-        if self.holds.one_less(index as usize) {
-            return true;
-        }
-        if !self.holds.enter(index as usize, Count::first(0)) {
+        if handle_of(index, slot, slot.word.peek()) != handle
+            || !self.holds.enter(index as usize, Count::first(0))
+        {
             return false;
         }
         let freed = slot.word.leave(me);

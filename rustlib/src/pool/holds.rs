@@ -75,6 +75,12 @@ impl Holds {
         self.0[index].compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok()
     }
 
+    /// Whether there is a hold, at this moment.
+    #[inline(always)]
+    pub fn has(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|count| count.load(Relaxed) & MASK > 0)
+    }
+
     /// One hold more, where there is one already; false where that must be looked at.
     #[inline(always)]
     pub fn again(&self, index: usize) -> bool {

@@ -137,17 +137,30 @@ impl Pool {
         if self.read_only { None } else { self.attachment.acquire_latest(size) }
     }
 
-    /// What `get` gives most of the time.
+    /// What `get` gives where this process holds the buffer already.
     #[inline(always)]
-    pub fn get_plain(&self, handle: u64, writable: bool) -> Option<Buffer> {
+    pub fn get_again(&self, handle: u64, writable: bool) -> Option<Buffer> {
         let refused = writable && self.read_only;
-        if refused { None } else { self.attachment.get_plain(handle, writable) }
+        if refused { None } else { self.attachment.get_again(handle, writable) }
     }
 
-    /// Whether `release` was as simple as it mostly is, and is done.
+    /// What `get` mostly gives where it does not.
     #[inline(always)]
-    pub fn release_plain(&self, handle: u64) -> bool {
-        self.attachment.release_plain(handle)
+    pub fn get_first(&self, handle: u64, writable: bool) -> Option<Buffer> {
+        let refused = writable && self.read_only;
+        if refused { None } else { self.attachment.get_first(handle, writable) }
+    }
+
+    /// Whether `release` was of one hold of several, and is done.
+    #[inline(always)]
+    pub fn release_one(&self, handle: u64) -> bool {
+        self.attachment.release_one(handle)
+    }
+
+    /// Whether it was of the last one, as simple as that mostly is, and is done.
+    #[inline(always)]
+    pub fn release_last(&self, handle: u64) -> bool {
+        self.attachment.release_last(handle)
     }
 
     /// A buffer, waiting for one if need be: None waits for ever.

@@ -112,6 +112,12 @@ impl SlotWord {
         Word(self.0.peek())
     }
 
+    /// The word as far as its generation goes, which says nothing of who holds it.
+    #[inline]
+    pub fn peek_generation(&self) -> Word {
+        Word(self.0.peek_high())
+    }
+
     /// Changes the word as `change` says, which gives None where it must stay. What it
     /// was and what it became; or, as the error, what it is.
     #[inline(always)]

@@ -107,15 +107,20 @@ impl First<'_> {
                 with_cell!(layout.value_type, T => {
                     let judge = Judge::<T>::new(test.kind, bounds, test.negate, self.swap);
                     let mut bits = [0u64; SPAN / 64];
-                    for (base, count) in spans(base, count, step) {
+                    let mut matching = Vec::new();
+                    // What was read last is nearest in the caches.
+                    for (base, count) in spans(base, count, step).rev() {
                         let at = (base - from) as usize;
                         let memory = &memory[at..at + (count - 1) * step + size];
                         let bits = &mut bits[..count.div_ceil(64)];
                         if judge.run(&[], memory, count, step, bits)
                             && let Some(cells) = Cells::from_bits(bits, count)
                         {
-                            add_found(&mut pile, base, (step, size), memory, cells, filed());
+                            matching.push((base, memory, cells));
                         }
+                    }
+                    for (base, memory, cells) in matching.into_iter().rev() {
+                        add_found(&mut pile, base, (step, size), memory, cells, filed());
                     }
                 });
             }

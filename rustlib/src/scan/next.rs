@@ -103,8 +103,12 @@ impl Next<'_> {
                     let spans = &matches.spans[range.clone()];
                     let reading =
                         Reading::of_spans(self.source, spans, step, size, buffer, &mut lost)?;
-                    for (span, near) in spans.iter().zip(reading.spans()) {
-                        work.look(span, &near, &mut pile);
+                    let read: Vec<_> = spans.iter().zip(reading.spans()).collect();
+                    // What was read last is nearest in the caches.
+                    let passed = read.iter().rev().map(|(span, near)| work.find(span, near));
+                    let passed: Vec<_> = passed.collect();
+                    for ((span, near), passed) in read.iter().zip(passed.into_iter().rev()) {
+                        work.add(span, near, passed, &mut pile);
                     }
                 }
                 Task::Window(of, plan, window) => {
@@ -121,6 +125,13 @@ impl Next<'_> {
         }
         Ok((spans, skipped))
     }
+}
+
+/// Which cells of a span pass.
+enum Passed {
+    Cells(Option<Cells>),
+    /// That is to be seen match by match.
+    Unknown,
 }
 
 static ZEROS: [u8; SPAN + 8] = [0; SPAN + 8];
@@ -181,24 +192,27 @@ impl Work<'_> {
     }
 
     fn look(&self, span: &Span, near: &Near, pile: &mut Pile) {
+        self.add(span, near, self.find(span, near), pile);
+    }
+
+    /// Looks at all cells of a span's memory at once, where that is kept as it was.
+    fn find(&self, span: &Span, near: &Near) -> Passed {
         let (step, size) = (self.matches.step, self.matches.value_type.size());
         let cells = span.cells.last() as usize + 1;
         let len = (cells - 1) * step + size;
-        let current = whole(&span.current, len);
-        let old = whole(self.old(span), len);
         let before = span.first.as_ref().or(span.previous.as_ref());
-        let (Some(new), Some(current), Some(old), None, false) = (
+        let (Some(new), Some(_), Some(old), None, false) = (
             near.all(span.base, len),
-            current,
-            old,
+            whole(&span.current, len),
+            whole(self.old(span), len),
             self.checkpoint,
             matches!(before, Some(Values::Packed(_))),
         ) else {
-            return self.look_gathered(span, near, pile);
+            return Passed::Unknown;
         };
         let mut bits = vec![0u64; cells.div_ceil(64)];
         if !self.judge(old, new, cells, step, &mut bits) {
-            return;
+            return Passed::Cells(None);
         }
         match &span.cells {
             Cells::All(_) => {}
@@ -209,7 +223,23 @@ impl Work<'_> {
                 bits.iter_mut().zip(were).for_each(|(bit, was)| *bit &= was);
             }
         }
-        let Some(found) = Cells::from_bits(&bits, cells) else { return };
+        Passed::Cells(Cells::from_bits(&bits, cells))
+    }
+
+    /// Adds what [`Work::find`] found.
+    fn add(&self, span: &Span, near: &Near, passed: Passed, pile: &mut Pile) {
+        let found = match passed {
+            Passed::Cells(None) => return,
+            Passed::Cells(Some(found)) => found,
+            Passed::Unknown => return self.look_gathered(span, near, pile),
+        };
+        let (step, size) = (self.matches.step, self.matches.value_type.size());
+        let len = span.cells.last() as usize * step + size;
+        let (Some(new), Some(current)) = (near.all(span.base, len), whole(&span.current, len))
+        else {
+            return;
+        };
+        let before = span.first.as_ref().or(span.previous.as_ref());
         // Down to the half, memory as it was costs less than the values side by side do.
         let dense = found.count() as usize * size * 2 > len;
         let unchanged = dense && new == current;
@@ -241,7 +271,7 @@ impl Work<'_> {
         );
     }
 
-    /// As `look`, match by match: where they are few, or not all could be read.
+    /// As `find` and `add`, match by match: where they are few, or not all could be read.
     fn look_gathered(&self, span: &Span, near: &Near, pile: &mut Pile) {
         let (step, size) = (self.matches.step, self.matches.value_type.size());
         let count = span.cells.count() as usize;

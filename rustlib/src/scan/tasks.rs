@@ -81,10 +81,11 @@ impl Window {
 }
 
 /// `count` cells from `base` on, in parts that are no longer than a span.
-pub fn spans(base: u64, count: u64, step: usize) -> impl Iterator<Item = (u64, usize)> {
+pub fn spans(base: u64, count: u64, step: usize) -> impl DoubleEndedIterator<Item = (u64, usize)> {
     let most = (SPAN / step).max(1) as u64;
-    (0..count.div_ceil(most)).map(move |i| {
-        let first = i * most;
+    let parts = usize::try_from(count.div_ceil(most)).unwrap_or(usize::MAX);
+    (0..parts).map(move |i| {
+        let first = i as u64 * most;
         (base + first * step as u64, (count - first).min(most) as usize)
     })
 }

@@ -13,9 +13,12 @@ use redb::{
 };
 
 use super::super::overlay::Overlay;
+use super::super::overlay::bulk::BATCH;
+use super::super::page::Page;
 use super::format::{ABOUT, About, CONTEXT, PAGES, Total, Unknown, decode};
 use super::staged::Staged;
 use crate::error::{Error, Result};
+use crate::parallel;
 
 /// What the store keeps of a file in memory: all is read once, or written once.
 const CACHE: usize = 64 << 20;
@@ -122,16 +125,16 @@ fn read(
     let overlay = Overlay::default();
     overlay.reserve(about.total.pages)?;
     let mut total = Total::default();
-    let entries = pages.iter().map_err(|error| failed(path, error))?;
-    for entry in entries {
+    let entries = pages.iter().map_err(|error| failed(path, error))?.map(|entry| {
         let (page, bytes) = entry.map_err(|error| failed(path, error))?;
         let (page, bytes) = (page.value(), bytes.value());
         let (written, cells) = decode(page, bytes).ok_or_else(|| {
             damaged(path, format!("the cells from address {} on are not as written", page << 6))
         })?;
-        overlay.put(page, written, cells)?;
         total.add(page, bytes);
-    }
+        Ok((page, Page::of(written, cells)?))
+    });
+    put_all(&overlay, entries)?;
     if total != about.total {
         return Err(damaged(
             path,
@@ -139,6 +142,23 @@ fn read(
         ));
     }
     Ok(Some(Loaded { about, overlay }))
+}
+
+/// Puts pages into an overlay batch by batch: one is put in while the next is read.
+fn put_all(
+    overlay: &Overlay,
+    mut entries: impl Iterator<Item = Result<(u64, Page)>>,
+) -> Result<()> {
+    let mut batch: Vec<_> = entries.by_ref().take(BATCH).collect::<Result<_>>()?;
+    while !batch.is_empty() {
+        let (next, done) = parallel::beside(
+            || entries.by_ref().take(BATCH).collect::<Result<_>>(),
+            || overlay.put_all(batch),
+        );
+        done?;
+        batch = next?;
+    }
+    Ok(())
 }
 
 /// Whose cells these are.

@@ -9,6 +9,7 @@ use redb::backends::FileBackend;
 use redb::{ReadOnlyTable, ReadableDatabase, StorageBackend};
 
 use super::super::overlay::Overlay;
+use super::super::page::Page;
 use super::super::{Context, Generator};
 use super::format::{About, PAGES, decode};
 use super::load::{self, attempt, damaged, failed};
@@ -157,7 +158,9 @@ impl Found {
                 let step = step.filter(|_| (low..=high).contains(&page));
                 *next = step.ok_or_else(|| damaged(path, "keys out of order"))?;
                 match decode(page, bytes.value()) {
-                    Some((written, cells)) => self.overlay.put(page, written, cells)?,
+                    Some((written, cells)) => {
+                        self.overlay.put_all(vec![(page, Page::of(written, cells)?)])?;
+                    }
                     None => self.dropped_pages += 1,
                 }
             }
