@@ -68,6 +68,22 @@ def test_cells_are_there_again_bit_for_bit(path):
         assert not ctx.unflushed
 
 
+def test_more_pages_than_are_put_in_at_once(path):
+    # A file's pages are put in a million at a time, one batch while the next is read.
+    n = 1_100_000
+    values = np.random.default_rng(3).random(n)
+    with GMemContext.open(path, seed=1) as ctx:
+        ctx[5 : 5 + 64 * n : 64] = values
+        ctx[7] = 0.125
+    for read_only in (False, True):
+        with GMemContext.open(path, read_only=read_only) as ctx:
+            assert ctx.overlay_count == n + 1
+            addresses, found = ctx.overlay()
+            expected = np.insert(np.arange(5, 5 + 64 * n, 64, dtype=np.uint64), 1, 7)
+            np.testing.assert_array_equal(addresses, expected)
+            np.testing.assert_array_equal(found, np.insert(values, 1, 0.125))
+
+
 def test_only_what_was_flushed_is_there(path):
     ctx = GMemContext.open(path, seed=1)
     ctx[0] = 0.5

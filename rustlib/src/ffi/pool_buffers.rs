@@ -119,14 +119,18 @@ pub unsafe extern "C" fn gmem_pool_get(
     out_buffer: *mut PoolBuffer,
 ) -> Status {
     // SAFETY: the caller's.
-    if let (Some(pool), Some(out)) = unsafe { (pool.as_ref(), out_buffer.as_mut()) }
-        && let Some(buffer) = pool.get_again(handle, writable)
-    {
-        *out = buffer.into();
-        return Status::Ok;
+    let (Some(there), Some(out)) = (unsafe { (pool.as_ref(), out_buffer.as_mut()) }) else {
+        // SAFETY: the caller's.
+        return unsafe { get_first(pool, handle, writable, out_buffer, false) };
+    };
+    match there.get_again(handle, writable) {
+        Ok(buffer) => {
+            *out = buffer.into();
+            Status::Ok
+        }
+        // SAFETY: the caller's.
+        Err(taken) => unsafe { get_first(pool, handle, writable, out_buffer, taken) },
     }
-    // SAFETY: the caller's.
-    unsafe { get_first(pool, handle, writable, out_buffer) }
 }
 
 /// Apart from the shorter way, which would have to save registers for it.
@@ -139,10 +143,11 @@ unsafe fn get_first(
     handle: u64,
     writable: bool,
     out_buffer: *mut PoolBuffer,
+    taken: bool,
 ) -> Status {
     // SAFETY: the caller's.
     if let (Some(pool), Some(out)) = unsafe { (pool.as_ref(), out_buffer.as_mut()) }
-        && let Some(buffer) = pool.get_first(handle, writable)
+        && let Some(buffer) = pool.get_first(handle, writable, taken)
     {
         *out = buffer.into();
         return Status::Ok;

@@ -37,22 +37,20 @@ impl Attachment {
         buffer
     }
 
-    /// One hold more on a buffer that this process holds already.
+    /// One hold more on a buffer that this process holds already; where there is no buffer
+    /// to give, whether a hold of the slot was taken, which is to be undone then.
     #[inline(always)]
-    pub fn get_again(&self, handle: u64, writable: bool) -> Option<Buffer> {
+    pub fn get_again(&self, handle: u64, writable: bool) -> Result<Buffer, bool> {
         let index = index_of(handle);
         if self.me.load(Relaxed) == NOBODY || !self.holds.again(index as usize) {
-            return None;
+            return Err(false);
         }
         // SAFETY: what is held has its slot.
         let slot = unsafe { self.control.slot_that_is(index as usize) };
         let fits = handle_of(index, slot, slot.word.peek_generation()) == handle
             && !(writable && slot.is_sealed(slot.word.peek()));
         let buffer = if fits { self.plain_buffer(handle, index, slot, writable) } else { None };
-        if buffer.is_none() {
-            self.undo(index, slot, 0);
-        }
-        buffer
+        buffer.ok_or(true)
     }
 
     /// The first hold of this process on a buffer that others hold.

@@ -137,16 +137,21 @@ impl Pool {
         if self.read_only { None } else { self.attachment.acquire_latest(size) }
     }
 
-    /// What `get` gives where this process holds the buffer already.
+    /// What `get` gives where this process holds the buffer already; where that gives
+    /// nothing, what `get_first` is to be told.
     #[inline(always)]
-    pub fn get_again(&self, handle: u64, writable: bool) -> Option<Buffer> {
+    pub fn get_again(&self, handle: u64, writable: bool) -> std::result::Result<Buffer, bool> {
         let refused = writable && self.read_only;
-        if refused { None } else { self.attachment.get_again(handle, writable) }
+        if refused { Err(false) } else { self.attachment.get_again(handle, writable) }
     }
 
-    /// What `get` mostly gives where it does not.
+    /// What `get` mostly gives where it does not. A slot that was `taken` in vain is given
+    /// back first.
     #[inline(always)]
-    pub fn get_first(&self, handle: u64, writable: bool) -> Option<Buffer> {
+    pub fn get_first(&self, handle: u64, writable: bool, taken: bool) -> Option<Buffer> {
+        if taken {
+            self.attachment.give_back(handle);
+        }
         let refused = writable && self.read_only;
         if refused { None } else { self.attachment.get_first(handle, writable) }
     }
