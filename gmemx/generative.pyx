@@ -897,6 +897,18 @@ cdef class GMemContext:
             flush tries all of it again.
         ValueError
             If the context is closed, or is that of the parent of this process.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> ctx = GMemContext.open(os.path.join(tempfile.mkdtemp(), "cells.gmem"), seed=42)
+        >>> ctx[7] = -1.5
+        >>> ctx.unflushed
+        True
+        >>> ctx.flush()
+        >>> ctx.unflushed
+        False
+        >>> ctx.close()
         """
         with nogil:
             check(libgmemx.gmem_context_flush(self.ptr))
@@ -913,6 +925,16 @@ cdef class GMemContext:
         ------
         OSError, ValueError
             As `flush`; PermissionError where the file was opened for reading.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> with GMemContext.open(os.path.join(tempfile.mkdtemp(), "cells.gmem"), seed=42) as ctx:
+        ...     ctx[0:100_000] = 1.0
+        ...     ctx.flush()
+        ...     del ctx[0:100_000]
+        ...     ctx.compact() > 0
+        True
         """
         cdef uint64_t saved
         with nogil:
@@ -934,6 +956,17 @@ cdef class GMemContext:
             context is as it was.
         OSError
             As `open`.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cells.gmem")
+        >>> ctx = GMemContext.open(path, seed=42)
+        >>> reader = GMemContext.open(path, read_only=True)
+        >>> ctx[7] = -1.5
+        >>> ctx.close()
+        >>> reader.refresh(), reader[7]
+        (True, -1.5)
         """
         cdef c_bool changed
         with nogil:
@@ -944,6 +977,16 @@ cdef class GMemContext:
         """Flush, and give the file up. Every other use is a ValueError then.
 
         Where the flush fails the context stays open. Closing again is nothing.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cells.gmem")
+        >>> ctx = GMemContext.open(path, seed=42)
+        >>> ctx[7] = -1.5
+        >>> ctx.close()
+        >>> ctx.closed, GMemContext.open(path, read_only=True)[7]
+        (True, -1.5)
         """
         self.shut = True
         try:

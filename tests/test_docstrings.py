@@ -27,8 +27,6 @@ WITHOUT_EXAMPLE = {
     *("Tensor.to_torch", "open_core"),
     *("NativePluginLoader.load_by_name", "NativePluginLoader.load_by_name_with_config"),
     "BundleLoader.extract_library_to_temp",
-    # docs/durable.md shows these together.
-    *("GMemContext.flush", "GMemContext.close"),
 }
 # What modules of gmemx use among themselves, and what zarr calls.
 WITHIN = re.compile(
