@@ -1,6 +1,7 @@
 """Fixtures shared by every test file."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,10 @@ import gmemx
 # Examples differ a hundredfold in size, so a deadline each would only make noise.
 settings.register_profile("gmemx", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("gmemx")
+
+# A shell that starts us in the background has Ctrl-C ignored, in our children too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

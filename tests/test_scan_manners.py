@@ -444,6 +444,21 @@ def test_the_gil_is_let_go(large, process):
 # ---- awaited -------------------------------------------------------------------------------
 
 
+def test_signals_to_this_process_do_not_matter(target, process):
+    address = target.fresh(PAGE)
+    target.put(address, np.full(PAGE // 8, 7, np.uint64))
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 50e-6, 50e-6)
+    try:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            for _ in range(500):
+                assert process.read(address, 8) == (7).to_bytes(8, "little")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_scans_that_are_awaited(large, process):
     """The loop runs on meanwhile; results are those of the plain forms."""
     start, size = large

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,6 +105,10 @@ static atomic_int wildly;
 static void *churn(void *argument) {
     uint64_t state = 0x9e3779b97f4a7c15u * (uint64_t)(1 + (uintptr_t)argument);
     const uint64_t pages = wild.size / 4096;
+    /* A stack that was made meanwhile might lie in a hole that another thread fills again. */
+    while (!atomic_load(&wildly)) {
+        sched_yield();
+    }
     while (atomic_load(&wildly)) {
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         const uint64_t first = state % pages, most = pages - first;
@@ -138,13 +143,13 @@ static void start_churn(char *words) {
     long threads;
     sscanf(words, "%llu %llu %ld", &start, &size, &threads);
     wild.start = start, wild.size = size;
-    atomic_store(&wildly, 1);
     for (long i = 0; i < threads; i++) {
         if (thread(churn, (void *)i) != 0) {
             fail();
             return;
         }
     }
+    atomic_store(&wildly, 1);
     done(NULL);
 }
 

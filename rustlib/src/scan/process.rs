@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::access::Facts;
@@ -276,8 +276,9 @@ impl Source for Process {
 
     fn alive(&self) -> bool {
         let mut polled = [PollFd::from_borrowed_fd(self.handle.as_fd(), PollFlags::IN)];
-        // Its descriptor becomes readable when it ends.
-        matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Its descriptor becomes readable when it ends. A signal to this process says nothing.
+        matches!(retry_on_intr(|| poll(&mut polled, Some(&now))), Ok(0))
     }
 
     fn check(&self) -> Result<()> {
