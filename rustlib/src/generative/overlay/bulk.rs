@@ -9,14 +9,14 @@ pub const BATCH: usize = 1 << 20;
 
 impl Overlay {
     /// Puts in pages that are not there yet, in the order in which the map keeps them: pages
-    /// as they come lie anywhere in it, and would wait for memory one by one. For an overlay
-    /// that nobody else has yet, with room reserved.
+    /// as they come lie anywhere in it, and would wait for memory one by one. At most `BATCH`
+    /// of them, for an overlay that nobody else has yet, with room reserved.
     pub fn put_all(&self, mut pages: Vec<(u64, Page)>) -> Result<()> {
         let map = self.map()?;
         let shard_of = |page| map.determine_shard(hash(page) as usize);
         // In a shard the low bits of the hash say where a page is looked for first.
         let buckets = map.shards().iter().map(|shard| shard.read().buckets()).max().unwrap_or(1);
-        let bits = buckets.next_power_of_two().trailing_zeros();
+        let bits = buckets.trailing_zeros();
         let place = |page| (shard_of(page) as u64) << bits | hash(page) & ((1 << bits) - 1);
         let shift = (bits + map.shards().len().trailing_zeros()).saturating_sub(32);
 

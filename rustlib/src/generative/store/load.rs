@@ -149,12 +149,19 @@ fn put_all(
     overlay: &Overlay,
     mut entries: impl Iterator<Item = Result<(u64, Page)>>,
 ) -> Result<()> {
-    let mut batch: Vec<_> = entries.by_ref().take(BATCH).collect::<Result<_>>()?;
+    let mut read = || -> Result<Vec<_>> {
+        let mut batch = Vec::new();
+        for entry in entries.by_ref().take(BATCH) {
+            batch.try_reserve(1).map_err(|_| {
+                Error::OutOfMemory("out of memory: no room for the pages of a file")
+            })?;
+            batch.push(entry?);
+        }
+        Ok(batch)
+    };
+    let mut batch = read()?;
     while !batch.is_empty() {
-        let (next, done) = parallel::beside(
-            || entries.by_ref().take(BATCH).collect::<Result<_>>(),
-            || overlay.put_all(batch),
-        );
+        let (next, done) = parallel::beside(&mut read, || overlay.put_all(batch));
         done?;
         batch = next?;
     }
