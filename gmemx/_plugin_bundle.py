@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from gmemx._plugin_archive import BundleLimits
 from gmemx._plugin_manifest import BundleManifest
 from gmemx._plugin_minisign import MinisignVerifier
-from gmemx._plugin_opened import Bundle, BundlePath, Key, LogCallback, Trust, verifier_of
+from gmemx._plugin_opened import Bundle, BundlePath, LogCallback
 from gmemx._plugin_platforms import current_platform
 from gmemx._plugin_provenance import BuildInfo, SchemaInfo
+from gmemx._plugin_trust import Key, Trust, verifier_of
 
 if TYPE_CHECKING:
     from gmemx.plugin import NativePlugin, PluginConfig

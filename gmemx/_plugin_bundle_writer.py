@@ -15,10 +15,11 @@ from typing import Any
 
 from gmemx._plugin_archive import BundleLimits
 from gmemx._plugin_fields import unsafe
-from gmemx._plugin_manifest import BundleManifest
+from gmemx._plugin_manifest import MANIFEST, BundleManifest
 from gmemx._plugin_minisign import MinisignKey, MinisignVerifier
-from gmemx._plugin_opened import MANIFEST, SIGNATURE, Bundle, BundlePath, Trust
+from gmemx._plugin_opened import Bundle, BundlePath
 from gmemx._plugin_platforms import DEFAULT_VARIANT, PLATFORMS, current_platform
+from gmemx._plugin_trust import SIGNATURE, Trust
 from gmemx.errors import BundleError
 
 Files = Mapping[str, BundlePath] | Iterable[BundlePath]

@@ -20,6 +20,7 @@ from gmemx._plugin_platforms import (
 from gmemx._plugin_provenance import BuildInfo, PluginInfo, Sbom, SchemaInfo
 from gmemx.errors import BundleError
 
+MANIFEST = "manifest.json"
 VERSIONS = ("1.0", "1.1")
 
 

@@ -11,102 +11,25 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmemx._plugin_archive import Archive, BundleLimits
 from gmemx._plugin_cache import Cache
-from gmemx._plugin_fields import digest_of, parse_json
-from gmemx._plugin_manifest import BundleManifest
+from gmemx._plugin_fields import digest_of
+from gmemx._plugin_manifest import MANIFEST, BundleManifest
 from gmemx._plugin_minisign import MinisignVerifier
 from gmemx._plugin_platforms import VariantInfo, current_platform
 from gmemx._plugin_provenance import SchemaInfo
+from gmemx._plugin_trust import SIGNATURE, Trust, is_signed
 from gmemx.errors import BundleError, BundleExistsError, SignatureError
 
 if TYPE_CHECKING:
     from gmemx.plugin import LogLevel, NativePlugin, PluginConfig
 
 BundlePath = str | os.PathLike[str]
-Key = str | os.PathLike[str] | MinisignVerifier
 LogCallback = Callable[["LogLevel", str, str], object]
-
-MANIFEST = "manifest.json"
-SIGNATURE = ".minisig"
-
-
-def verifier_of(key: Key) -> MinisignVerifier:
-    """Make a verifier of a key as callers give one.
-
-    Parameters
-    ----------
-    key : str, path or MinisignVerifier
-        The line that begins with ``RW``, the text of a ``.pub`` file, or the path of one, which
-        must not be a str.
-
-    Returns
-    -------
-    MinisignVerifier
-
-    Raises
-    ------
-    ValueError
-        Where that is no public key.
-    """
-    if isinstance(key, MinisignVerifier):
-        return key
-    if isinstance(key, os.PathLike):
-        return MinisignVerifier(Path(key).read_text(encoding="utf-8"))
-    return MinisignVerifier(key)
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whose signatures are believed."""
-
-    keys: tuple[MinisignVerifier, ...] = ()
-    verify: bool = True
-    embedded: bool = False
-
-    def signer(self, archive: Archive, manifest: bytes) -> MinisignVerifier | None:
-        """Give the key that signed a manifest, or None where nobody asked."""
-        if not self.verify:
-            return None
-        keys = self.keys or (self._claimed(archive, manifest),)
-        for key in keys:
-            if _signed(archive, MANIFEST, manifest, key):
-                return key
-        ids = " or ".join(key.key_id for key in keys)
-        raise SignatureError(
-            f"{archive.path} was not signed with the trusted key {ids}, or was changed since"
-        )
-
-    def _claimed(self, archive: Archive, manifest: bytes) -> MinisignVerifier:
-        """The bundle's own key, where the caller has agreed to that."""
-        if not self.embedded:
-            raise SignatureError(
-                f"there is no trusted key to verify {archive.path} with: give public_key=, "
-                "or verify_signatures=False for a bundle of your own"
-            )
-        data = parse_json(manifest)
-        key = data.get("public_key") if isinstance(data, dict) else None
-        if not isinstance(key, str):
-            raise SignatureError(f"{archive.path} has no key of its own")
-        try:
-            return MinisignVerifier(key)
-        except ValueError as error:
-            raise SignatureError(f"the key that {archive.path} has is none: {error}") from None
-
-
-def _signed(archive: Archive, name: str, data: bytes, key: MinisignVerifier) -> bool:
-    signature = f"{name}{SIGNATURE}"
-    if signature not in archive:
-        raise SignatureError(f"{name} in {archive.path} is not signed")
-    try:
-        return key.verify(data, archive.read(signature, archive.limits.manifest))
-    except ValueError as error:
-        raise SignatureError(f"{signature} in {archive.path} is no signature: {error}") from None
 
 
 class Bundle:
@@ -456,7 +379,7 @@ class Bundle:
     def _library(self, info: VariantInfo) -> bytes:
         signer = self._verified[1]
         data = self._checked(info.library, info.checksum)
-        if signer is not None and not _signed(self._archive, info.library, data, signer):
+        if signer is not None and not is_signed(self._archive, info.library, data, signer):
             raise SignatureError(
                 f"{info.library} in {self.path} was not signed with the key "
                 f"{signer.key_id}, which signed the manifest"
