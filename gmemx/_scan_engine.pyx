@@ -7,13 +7,11 @@ from libc.string cimport memset
 
 from gmemx cimport libgmemx
 from gmemx._buffers cimport address_of
+from gmemx._scan_bounds cimport fill_amounts, fill_bounds, fill_percents
 from gmemx._scan_operation cimport Operation, begin
 from gmemx._scan_search cimport ranges_in
 from gmemx._scan_source cimport Source, positive
-from gmemx._scan_values cimport (
-    DTYPES, NAMES, TYPES, bits_of, exact, fill_amounts, fill_bounds, fill_percents, number_of,
-    type_of, types_of,
-)
+from gmemx._scan_values cimport DTYPES, NAMES, TYPES, bits_of, exact, number_of, type_of, types_of
 from gmemx.status cimport check
 
 import os
@@ -22,8 +20,8 @@ from errno import EFAULT
 
 import numpy as np
 
+from gmemx._scan_bounds import COMPARES
 from gmemx._scan_data import skipped_of
-from gmemx._scan_values import COMPARES
 from gmemx.errors import (
     DivisionError, InvalidArgumentError, IoError, NotFoundError, OutOfRangeError,
     UnknownCheckpointError,
