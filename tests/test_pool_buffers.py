@@ -32,6 +32,62 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
+class RawBuffer(ctypes.Structure):
+    """gmem_buffer."""
+
+    _fields_ = (
+        ("handle", ctypes.c_uint64),
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_size_t),
+        ("index", ctypes.c_uint32),
+        ("device", ctypes.c_int32),
+        ("writable", ctypes.c_bool),
+    )
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["acquire", "get", "get", "release"]), st.randoms()), max_size=80
+    )
+)
+def test_handles_in_any_order(library, steps):
+    """Of two slots: a handle gives its own buffer as often as it is asked for, and none once
+    that was given back, though its slot has another by then."""
+    not_found = 6
+    with BufferPool.anonymous(capacity=2) as pool:
+        raw, held = ctypes.c_void_p(), RawBuffer()
+        opened = library.gmem_pool_open_descriptors(*pool.descriptors, False, ctypes.byref(raw))
+        assert opened == 0
+        sizes, holds = {}, {}
+        for step, random in steps:
+            handle = random.choice(list(sizes) or [0])
+            if step == "acquire" and len(holds) < 2:
+                size = random.randint(1, 5000)
+                assert library.gmem_pool_acquire(raw, size, 0.0, ctypes.byref(held)) == 0
+                assert held.handle not in sizes, "a handle came twice"
+                sizes[held.handle], holds[held.handle] = size, 1
+                ctypes.memset(held.data, held.handle % 251, size)
+            elif step == "get":
+                writable = random.random() < 0.3
+                status = library.gmem_pool_get(raw, handle, writable, ctypes.byref(held))
+                assert status == (0 if handle in holds else not_found)
+                if status == 0:
+                    holds[handle] += 1
+                    assert (held.handle, held.size) == (handle, sizes[handle])
+                    assert (held.device, held.writable) == (-1, writable)
+                    assert ctypes.string_at(held.data, 1) == bytes([handle % 251])
+            elif step == "release":
+                status = library.gmem_pool_release(raw, handle)
+                assert status == (0 if handle in holds else not_found)
+                if status == 0:
+                    holds[handle] -= 1
+                    holds = {handle: count for handle, count in holds.items() if count}
+        for handle, count in holds.items():
+            for _ in range(count):
+                assert library.gmem_pool_release(raw, handle) == 0
+        library.gmem_pool_close(raw)
+
+
 # ---- bytes ---------------------------------------------------------------------------------
 
 

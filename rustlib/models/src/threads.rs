@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 
 use crate::holds::{Count, Holds};
-use crate::stage::{FIRST, Slot, in_every_order, in_process};
+use crate::stage::{FIRST, Slot, in_every_order, in_most_orders, in_process};
 
 const ME: u32 = 0;
 const ONE: Count = Count { total: 1, refs: 0, sent: false };
@@ -71,6 +71,18 @@ fn look(holds: &Holds, slot: &Slot, generation: u32) -> bool {
     got
 }
 
+/// As `look`, where what a buffer has in it is noted by its first reader for the next ones.
+fn look_at_noted(holds: &Holds, slot: &Slot, generation: u32) {
+    let Some(noted) = holds.again(0) else { return };
+    if noted.is(u64::from(generation)) {
+        assert_eq!(noted.offset(), slot.read() as usize, "noted of another buffer");
+        assert_eq!(slot.word.load().generation(), generation, "a stale handle was taken");
+    } else if slot.word.peek().generation() == generation {
+        holds.note(0, generation.into(), (slot.read() as usize, 1));
+    }
+    release(holds, slot);
+}
+
 fn no_holds() -> Arc<Holds> {
     Arc::new(Holds::new(1))
 }
@@ -135,6 +147,35 @@ fn a_stale_handle_is_none_though_another_thread_has_the_next_buffer() {
         let reader = {
             let holds = holds.clone();
             in_process(&slot, move |slot| look(&holds, slot, FIRST))
+        };
+        owner.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(holds.count(0), Count::default());
+        assert!(slot.word.load().is_free());
+    });
+}
+
+#[test]
+fn what_is_noted_of_a_buffer_ends_with_it() {
+    in_most_orders(|| {
+        let (slot, holds) = (Slot::new(), no_holds());
+        assert!(acquire(&holds, &slot));
+        slot.write(7);
+        let owner = {
+            let holds = holds.clone();
+            in_process(&slot, move |slot| {
+                look_at_noted(&holds, slot, FIRST);
+                release(&holds, slot);
+                if acquire(&holds, slot) {
+                    slot.write(8);
+                    look_at_noted(&holds, slot, FIRST + 1);
+                    release(&holds, slot);
+                }
+            })
+        };
+        let reader = {
+            let holds = holds.clone();
+            in_process(&slot, move |slot| look_at_noted(&holds, slot, FIRST))
         };
         owner.join().unwrap();
         reader.join().unwrap();

@@ -119,18 +119,18 @@ pub unsafe extern "C" fn gmem_pool_get(
     out_buffer: *mut PoolBuffer,
 ) -> Status {
     // SAFETY: the caller's.
-    let (Some(there), Some(out)) = (unsafe { (pool.as_ref(), out_buffer.as_mut()) }) else {
-        // SAFETY: the caller's.
-        return unsafe { get_first(pool, handle, writable, out_buffer, false) };
+    let taken = match unsafe { (pool.as_ref(), out_buffer.as_mut()) } {
+        (Some(there), Some(out)) if !writable => match there.get_again(handle) {
+            Ok(buffer) => {
+                *out = buffer.into();
+                return Status::Ok;
+            }
+            Err(taken) => taken,
+        },
+        _ => false,
     };
-    match there.get_again(handle, writable) {
-        Ok(buffer) => {
-            *out = buffer.into();
-            Status::Ok
-        }
-        // SAFETY: the caller's.
-        Err(taken) => unsafe { get_first(pool, handle, writable, out_buffer, taken) },
-    }
+    // SAFETY: the caller's.
+    unsafe { get_first(pool, handle, writable, out_buffer, taken) }
 }
 
 /// Apart from the shorter way, which would have to save registers for it.

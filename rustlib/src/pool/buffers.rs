@@ -68,16 +68,6 @@ impl Attachment {
         }
     }
 
-    /// Gives a hold of a handle's slot back that was taken in vain.
-    #[cold]
-    #[inline(never)]
-    pub fn give_back(&self, handle: u64) {
-        let index = index_of(handle);
-        if let Some(slot) = self.slot(index) {
-            self.undo(index, slot, 0);
-        }
-    }
-
     /// Gives a hold back that was taken in vain.
     #[cold]
     #[inline(never)]

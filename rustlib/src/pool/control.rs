@@ -95,16 +95,6 @@ impl Control {
         unsafe { self.section(self.layout.slots_at, ready.min(self.layout.capacity)) }
     }
 
-    /// A slot of which it is known that it has memory.
-    ///
-    /// # Safety
-    /// `index` is below [`Control::slots`]'s length.
-    #[inline(always)]
-    pub unsafe fn slot_that_is(&self, index: usize) -> &Slot {
-        // SAFETY: the caller's, where the layout has it.
-        unsafe { &*self.map.start().add(self.layout.slots_at).cast::<Slot>().add(index) }
-    }
-
     pub fn meta(&self, index: usize) -> &MetaWords {
         let chunks = self.layout.capacity.div_ceil(CHUNK);
         // SAFETY: where the layout has it.

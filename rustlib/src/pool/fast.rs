@@ -37,20 +37,42 @@ impl Attachment {
         buffer
     }
 
-    /// One hold more on a buffer that this process holds already; where there is no buffer
-    /// to give, whether a hold of the slot was taken, which is to be undone then.
+    /// One hold more, to read, on a buffer that this process holds already; where there is no
+    /// buffer to give, whether a hold of the slot was taken, with which `get_held` goes on.
     #[inline(always)]
-    pub fn get_again(&self, handle: u64, writable: bool) -> Result<Buffer, bool> {
+    pub fn get_again(&self, handle: u64) -> Result<Buffer, bool> {
         let index = index_of(handle);
-        if self.me.load(Relaxed) == NOBODY || !self.holds.again(index as usize) {
+        if self.me.load(Relaxed) == NOBODY {
             return Err(false);
         }
-        // SAFETY: what is held has its slot.
-        let slot = unsafe { self.control.slot_that_is(index as usize) };
+        let noted = self.holds.again(index as usize).ok_or(false)?;
+        let side = self.reader.get().filter(|_| noted.is(handle)).ok_or(true)?;
+        let (offset, size) = (noted.offset(), noted.size());
+        // SAFETY: within the mapping, as was seen when it was noted.
+        let data = unsafe { side.map.start().add(offset) };
+        Ok(Buffer { handle, data, size, index, device: -1, writable: false })
+    }
+
+    /// Whether a hold was taken, with which `get_held` goes on.
+    #[inline(always)]
+    pub fn hold_again(&self, handle: u64) -> bool {
+        self.me.load(Relaxed) != NOBODY && self.holds.again(index_of(handle) as usize).is_some()
+    }
+
+    /// The buffer of a hold that was just taken, which is noted for the next; where it cannot
+    /// be had, the hold is given back.
+    #[inline(always)]
+    pub fn get_held(&self, handle: u64, writable: bool) -> Option<Buffer> {
+        let index = index_of(handle);
+        let slot = self.slot(index)?;
         let fits = handle_of(index, slot, slot.word.peek_generation()) == handle
             && !(writable && slot.is_sealed(slot.word.peek()));
-        let buffer = if fits { self.plain_buffer(handle, index, slot, writable) } else { None };
-        buffer.ok_or(true)
+        let buffer = fits.then(|| self.plain_buffer(handle, index, slot, writable)).flatten();
+        match self.extent(slot) {
+            Some(extent) if buffer.is_some() => self.holds.note(index as usize, handle, extent),
+            _ => self.undo(index, slot, 0),
+        }
+        buffer
     }
 
     /// The first hold of this process on a buffer that others hold.
@@ -80,27 +102,23 @@ impl Attachment {
     /// Gives back one hold of several; false where that is to be done another way.
     #[inline(always)]
     pub fn release_one(&self, handle: u64) -> bool {
-        let index = index_of(handle);
-        if self.me.load(Relaxed) == NOBODY || !self.holds.has(index as usize) {
-            return false;
-        }
-        // SAFETY: what is held has its slot.
-        let slot = unsafe { self.control.slot_that_is(index as usize) };
-        // While it is held its generation stands still.
-        handle_of(index, slot, slot.word.peek_generation()) == handle
-            && self.holds.one_less(index as usize)
+        let noted = self.holds.noted(index_of(handle) as usize);
+        self.me.load(Relaxed) != NOBODY
+            && noted.is_some_and(|noted| noted.is(handle) && noted.one_less())
     }
 
-    /// Gives the last hold back; false where that is to be done the long way.
+    /// Gives the last hold back, or one of a buffer that nobody has noted; false where that is
+    /// to be done the long way.
     #[inline(always)]
     pub fn release_last(&self, handle: u64) -> bool {
         let index = index_of(handle);
         let me = self.me.load(Relaxed);
         let Some(slot) = self.slot(index).filter(|_| me != NOBODY) else { return false };
-        if handle_of(index, slot, slot.word.peek()) != handle
-            || !self.holds.enter(index as usize, Count::first(0))
-        {
+        if handle_of(index, slot, slot.word.peek()) != handle {
             return false;
+        }
+        if !self.holds.enter(index as usize, Count::first(0)) {
+            return self.holds.one_less(index as usize);
         }
         let freed = slot.word.leave(me);
         self.holds.finish(index as usize, Count::default());

@@ -137,23 +137,23 @@ impl Pool {
         if self.read_only { None } else { self.attachment.acquire_latest(size) }
     }
 
-    /// What `get` gives where this process holds the buffer already; where that gives
+    /// What `get` gives a reader where this process holds the buffer already; where that gives
     /// nothing, what `get_first` is to be told.
     #[inline(always)]
-    pub fn get_again(&self, handle: u64, writable: bool) -> std::result::Result<Buffer, bool> {
-        let refused = writable && self.read_only;
-        if refused { Err(false) } else { self.attachment.get_again(handle, writable) }
+    pub fn get_again(&self, handle: u64) -> std::result::Result<Buffer, bool> {
+        self.attachment.get_again(handle)
     }
 
-    /// What `get` mostly gives where it does not. A slot that was `taken` in vain is given
-    /// back first.
+    /// What `get` mostly gives where it does not; whether a hold of the slot was `taken`.
     #[inline(always)]
     pub fn get_first(&self, handle: u64, writable: bool, taken: bool) -> Option<Buffer> {
-        if taken {
-            self.attachment.give_back(handle);
+        if writable && self.read_only {
+            return None;
         }
-        let refused = writable && self.read_only;
-        if refused { None } else { self.attachment.get_first(handle, writable) }
+        if taken || self.attachment.hold_again(handle) {
+            return self.attachment.get_held(handle, writable);
+        }
+        self.attachment.get_first(handle, writable)
     }
 
     /// Whether `release` was of one hold of several, and is done.
