@@ -128,14 +128,22 @@ thread_local! {
     static DELIVERING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How many threads are: every call asks, and where none is, need not look for its own flag.
+static DELIVERERS: AtomicUsize = AtomicUsize::new(0);
+
 /// Whether this thread is in a user's log callback, from which no plugin may be called.
 #[inline]
 pub fn is_delivering() -> bool {
-    DELIVERING.try_with(Cell::get).unwrap_or(false)
+    DELIVERERS.load(Relaxed) > 0 && DELIVERING.try_with(Cell::get).unwrap_or(false)
 }
 
 pub fn set_delivering(delivering: bool) {
-    let _ = DELIVERING.try_with(|flag| flag.set(delivering));
+    let before = DELIVERING.try_with(|flag| flag.replace(delivering));
+    match (before, delivering) {
+        (Ok(false), true) => drop(DELIVERERS.fetch_add(1, Relaxed)),
+        (Ok(true), false) => drop(DELIVERERS.fetch_sub(1, Relaxed)),
+        _ => {}
+    }
 }
 
 /// As much of the bytes as is kept; None where memory is refused.
