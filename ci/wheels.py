@@ -201,7 +201,8 @@ def test(name, python, wheel, source, tests):
     path = f"{inside.parent}{os.pathsep}{os.environ['PATH']}"
     # The tests are the source distribution's own, and find what to compile beside them.
     run(
-        *(inside.parent / "pytest", "-q", "-p", "no:cacheprovider", *which),
+        *(inside.parent / "pytest", "-q", "-p", "no:cacheprovider"),
+        *("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", *which),
         cwd=source,
         env=os.environ | {"PATH": path},
     )

@@ -106,8 +106,8 @@ def test_an_old_one_that_takes_too_long(isolate, tmp_path):
     path = tmp_path / "counts"
     answers = []
     plugin = load(isolate=isolate, data={"counts": str(path)})
-    # A new process takes a while to start.
-    tag = "sleep:3000000" if isolate else "sleep:400000"
+    # Loading the new one takes a while, on a busy machine and in a new process above all.
+    tag = "sleep:3000000" if isolate else "sleep:1500000"
     thread = threading.Thread(target=lambda: answers.append(plugin.call(tag, '"old"')))
     thread.start()
     eventually(lambda: plugin.in_flight == 1)
