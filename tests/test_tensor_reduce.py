@@ -218,6 +218,59 @@ def test_nan_wins_wherever_it_is(cpu_path, name, n):
         assert tensor.count_nonzero() == 1
 
 
+def wholes(rng, n):
+    """What no addition rounds, in f32 either."""
+    return rng.integers(-8, 9, n).astype("float64")
+
+
+def spread(rng, n):
+    """Of which f32 rounds most sums, and f64 some of bfloat16."""
+    return rng.choice([-1.0, 1.0], n) * 10.0 ** rng.uniform(-9, 4.5, n)
+
+
+def tiny(rng, n):
+    """Subnormal in float16, and some in bfloat16."""
+    return rng.choice([6e-8, -3e-6, 1e-40, 0.0, -0.0], n)
+
+
+CONTENTS = {
+    "wholes": wholes,
+    "uniform": lambda rng, n: rng.random(n),
+    "normal": lambda rng, n: rng.standard_normal(n),
+    "spread": spread,
+    "tiny": tiny,
+    "one that rounds": lambda rng, n: np.where(np.arange(n) == rng.integers(n), 1e-3, 1024.0),
+    "infinity": lambda rng, n: np.where(np.arange(n) == rng.integers(n), np.inf, 1.0),
+    "nan": lambda rng, n: np.where(np.arange(n) == rng.integers(n), np.nan, 1.0),
+    "both infinities": lambda rng, n: rng.choice([np.inf, -np.inf, 1.0], n),
+}
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("content", CONTENTS)
+def test_sums_of_halves_have_the_same_bits_on_every_path(name, content):
+    """Where f32 would do, where it would not, and where it would for some of them."""
+    rng = np.random.default_rng(len(content))
+    n = 3 * 131_072 + 1_000
+    array = CONTENTS[content](rng, n).astype(numpy_dtype(name))
+    tensor, sums = tensor_of(array, name), []
+    for path in ("portable", "auto"):
+        gmemx.set_cpu_path(path)
+        try:
+            sums += [tensor.sum(threads=threads) for threads in (1, 2)]
+        finally:
+            gmemx.set_cpu_path("auto")
+    assert len({np.float64(found).tobytes() for found in sums}) == 1, sums
+    wide = array.astype("float64")
+    if np.isfinite(wide).all():
+        exact = math.fsum(wide)
+        assert math.isclose(sums[0], exact, rel_tol=1e-15, abs_tol=1e-12 * np.abs(wide).max())
+        assert sums[0] == exact or content in ("spread", "normal", "uniform")
+    else:
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_equal(sums[0], wide.sum())
+
+
 @pytest.mark.parametrize("name", [name for name in FLOATS if name != "float8_e4m3fn"])
 def test_infinities(name):
     """They sum to themselves, and to NaN together."""

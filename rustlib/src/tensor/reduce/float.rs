@@ -3,12 +3,14 @@
 
 use std::marker::PhantomData;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx2;
 use super::fold::{BLOCK, Fold, LEAF, STREAMS, one_by_one, turns};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, exact};
 use crate::tensor::element::{Element, F8E4M3, F8E5M2};
 
 const LANES: usize = 16;
+/// Of how many leaves one is tried in the way that must not round, where it mostly does.
+const TRIES: usize = 8;
 pub type Lanes = [f64; LANES];
 
 /// A floating point element type.
@@ -21,6 +23,15 @@ pub trait Float: Element {
     /// A leaf by the CPU's own instructions; None where plain code must do it.
     #[inline(always)]
     fn leaf_avx2(_leaf: &[Self::Raw; LEAF]) -> Option<Lanes> {
+        None
+    }
+
+    /// Whether leaves can be added up faster where no addition is rounded.
+    const EXACT: bool = false;
+
+    /// Leaves so added up; None where an addition was rounded, or it cannot be done.
+    #[inline(always)]
+    fn leaves_exact(_leaves: [&[Self::Raw; LEAF]; STREAMS]) -> Option<[Lanes; STREAMS]> {
         None
     }
 }
@@ -46,7 +57,10 @@ impl Float for f32 {
 /// The small types, of which plain code makes an f64 by moving the bits to where an
 /// f64 has them, which leaves the exponent off by the difference of the biases.
 macro_rules! small {
-    ($type:ty, $raw:ty, $bits:ident, $mantissa:literal, $bias:literal, $special:expr, $avx2:path) => {
+    (
+        $type:ty, $raw:ty, $bits:ident, $mantissa:literal, $bias:literal, $special:expr,
+        $avx2:path $(, $exact:path)?
+    ) => {
         impl Float for $type {
             #[inline(always)]
             fn to_f64(raw: $raw) -> f64 {
@@ -72,13 +86,28 @@ macro_rules! small {
                 // SAFETY: called only where the CPU was seen to have AVX2.
                 unsafe { $avx2(leaf) }
             }
+
+            $(
+                #[cfg(target_arch = "x86_64")]
+                const EXACT: bool = true;
+
+                #[cfg(target_arch = "x86_64")]
+                #[inline(always)]
+                fn leaves_exact(leaves: [&[$raw; LEAF]; STREAMS]) -> Option<[Lanes; STREAMS]> {
+                    if !std::arch::is_x86_feature_detected!("f16c") {
+                        return None;
+                    }
+                    // SAFETY: called only where the CPU has AVX2; the rest was just seen.
+                    unsafe { $exact(leaves) }
+                }
+            )?
         }
     };
 }
 
 // The size of an infinity, and that of the smallest NaN.
-small!(half::f16, [u8; 2], u16, 10, 15, Some((0x7C00, 0x7C01)), avx2::sum_f16);
-small!(half::bf16, [u8; 2], u16, 7, 127, Some((0x7F80, 0x7F81)), avx2::sum_bf16);
+small!(half::f16, [u8; 2], u16, 10, 15, Some((0x7C00, 0x7C01)), avx2::sum_f16, exact::sum_f16);
+small!(half::bf16, [u8; 2], u16, 7, 127, Some((0x7F80, 0x7F81)), avx2::sum_bf16, exact::sum_bf16);
 small!(F8E4M3, [u8; 1], u8, 3, 7, Some((u64::MAX, 0x7F)), avx2::sum_f8e4m3);
 small!(F8E5M2, [u8; 1], u8, 2, 15, Some((0x7C, 0x7D)), avx2::sum_f8e5m2);
 
@@ -88,6 +117,8 @@ small!(F8E5M2, [u8; 1], u8, 2, 15, Some((0x7C, 0x7D)), avx2::sum_f8e5m2);
 pub struct Pairs {
     sums: [Lanes; (BLOCK / LEAF).ilog2() as usize + 1],
     leaves: usize,
+    /// Leaves that were tried in vain in the way that must not round.
+    rounded: usize,
 }
 
 impl Pairs {
@@ -167,7 +198,7 @@ impl<T: Float> Fold for FloatSum<T> {
     type Cell = f64;
 
     const START: Pairs =
-        Pairs { sums: [[0.0; LANES]; (BLOCK / LEAF).ilog2() as usize + 1], leaves: 0 };
+        Pairs { sums: [[0.0; LANES]; (BLOCK / LEAF).ilog2() as usize + 1], leaves: 0, rounded: 0 };
     const NOTHING: f64 = 0.0;
     const CELL: f64 = 0.0;
 
@@ -185,6 +216,15 @@ impl<T: Float> Fold for FloatSum<T> {
         states: &mut [Pairs; STREAMS],
         leaf: impl Fn(usize) -> &'a [T::Raw; LEAF],
     ) {
+        if AVX2 && T::EXACT && states[0].rounded * TRIES <= states[0].leaves {
+            if let Some(sums) = T::leaves_exact(std::array::from_fn(&leaf)) {
+                for (state, lanes) in states.iter_mut().zip(sums) {
+                    state.push(lanes);
+                }
+                return;
+            }
+            states[0].rounded += 1;
+        }
         if !T::FAST {
             return one_by_one::<Self, AVX2>(states, leaf);
         }

@@ -7,6 +7,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod exact;
 mod extreme;
 pub(crate) mod float;
 pub(crate) mod fold;
