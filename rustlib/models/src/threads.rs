@@ -127,59 +127,49 @@ fn a_slot_has_one_owner_among_threads() {
     });
 }
 
+/// A thread that begins with a buffer of 7, and beside it one that knows its handle.
+fn owner_and_reader(owner: fn(&Holds, &Slot), reader: fn(&Holds, &Slot)) {
+    let (slot, holds) = (Slot::new(), no_holds());
+    assert!(acquire(&holds, &slot));
+    slot.write(7);
+    let threads = [owner, reader].map(|work| {
+        let holds = holds.clone();
+        in_process(&slot, move |slot| work(&holds, slot))
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(holds.count(0), Count::default());
+    assert!(slot.word.load().is_free());
+}
+
 #[test]
 fn a_stale_handle_is_none_though_another_thread_has_the_next_buffer() {
     in_every_order(|| {
-        let (slot, holds) = (Slot::new(), no_holds());
-        assert!(acquire(&holds, &slot));
-        slot.write(7);
-        let owner = {
-            let holds = holds.clone();
-            in_process(&slot, move |slot| {
-                release(&holds, slot);
-                // Another's buffer now, in the same slot of the same process.
-                if acquire(&holds, slot) {
-                    slot.write(8);
-                    release(&holds, slot);
-                }
-            })
+        let owner = |holds: &Holds, slot: &Slot| {
+            release(holds, slot);
+            // Another's buffer now, in the same slot of the same process.
+            if acquire(holds, slot) {
+                slot.write(8);
+                release(holds, slot);
+            }
         };
-        let reader = {
-            let holds = holds.clone();
-            in_process(&slot, move |slot| look(&holds, slot, FIRST))
-        };
-        owner.join().unwrap();
-        reader.join().unwrap();
-        assert_eq!(holds.count(0), Count::default());
-        assert!(slot.word.load().is_free());
+        owner_and_reader(owner, |holds, slot| {
+            look(holds, slot, FIRST);
+        });
     });
 }
 
 #[test]
 fn what_is_noted_of_a_buffer_ends_with_it() {
     in_most_orders(|| {
-        let (slot, holds) = (Slot::new(), no_holds());
-        assert!(acquire(&holds, &slot));
-        slot.write(7);
-        let owner = {
-            let holds = holds.clone();
-            in_process(&slot, move |slot| {
-                look_at_noted(&holds, slot, FIRST);
-                release(&holds, slot);
-                if acquire(&holds, slot) {
-                    slot.write(8);
-                    look_at_noted(&holds, slot, FIRST + 1);
-                    release(&holds, slot);
-                }
-            })
+        let owner = |holds: &Holds, slot: &Slot| {
+            look_at_noted(holds, slot, FIRST);
+            release(holds, slot);
+            if acquire(holds, slot) {
+                slot.write(8);
+                look_at_noted(holds, slot, FIRST + 1);
+                release(holds, slot);
+            }
         };
-        let reader = {
-            let holds = holds.clone();
-            in_process(&slot, move |slot| look_at_noted(&holds, slot, FIRST))
-        };
-        owner.join().unwrap();
-        reader.join().unwrap();
-        assert_eq!(holds.count(0), Count::default());
-        assert!(slot.word.load().is_free());
+        owner_and_reader(owner, |holds, slot| look_at_noted(holds, slot, FIRST));
     });
 }
