@@ -20,14 +20,13 @@ Shared pools, buffers that processes pass to each other:
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from gmemx import _requirements  # noqa: F401 (first, as the others need what it looks for)
 from gmemx._info import info
 from gmemx._platform import ON_LINUX, only_on_linux
-from gmemx._plot import plot
 from gmemx.array import VirtualArray
 from gmemx.delta import Delta
-from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 from gmemx.errors import GmemxError, PluginException, PoolError
 from gmemx.generative import GMemContext
 from gmemx.paths import (
@@ -39,6 +38,10 @@ from gmemx.paths import (
 )
 from gmemx.runtime import __version__, cpu_path, set_cpu_path
 from gmemx.tensor import DType, Tensor, dtype, empty, from_dlpack, full, zeros
+
+if TYPE_CHECKING:
+    from gmemx._plot import plot
+    from gmemx.distributions import bernoulli, choice, integers, normal, uniform
 
 FastGMemContext = GMemContext
 
@@ -80,7 +83,16 @@ if ON_LINUX:
     __all__ += ["BufferGuard", "BufferPool"]
 
 # Imported when they are first asked for; the first three need extras.
-_LATER = ("dask", "xarray", "zarr", "plugin", "scan")
+_LATER = ("dask", "xarray", "zarr", "distributions", "plugin", "scan")
+# So are the modules of these.
+_PARTS = {
+    "plot": "gmemx._plot",
+    "bernoulli": "gmemx.distributions",
+    "choice": "gmemx.distributions",
+    "integers": "gmemx.distributions",
+    "normal": "gmemx.distributions",
+    "uniform": "gmemx.distributions",
+}
 _LINUX = {
     "BufferGuard": "shared pools",
     "BufferPool": "shared pools",
@@ -94,11 +106,18 @@ def __getattr__(name: str) -> object:
     """Import what is seldom needed; say what is not here."""
     if name in _LINUX:
         only_on_linux(_LINUX[name])
-    if name in _LATER:
+    if name in _LATER or name in _PARTS:
         from importlib import import_module
 
-        return import_module(f"gmemx.{name}")
+        if name in _LATER:
+            return import_module(f"gmemx.{name}")
+        part: object = getattr(import_module(_PARTS[name]), name)
+        return globals().setdefault(name, part)
     raise AttributeError(f"module 'gmemx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 if "distributed" in sys.modules:

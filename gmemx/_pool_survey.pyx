@@ -7,7 +7,6 @@ from gmemx cimport libgmemx
 from gmemx._pool_arguments cimport name_of
 from gmemx.status cimport check_pool
 
-from gmemx._pool_data import BufferInfo, PoolInfo, PoolStats, ProcessInfo
 from gmemx.errors import PoolError, PoolMissingError
 
 
@@ -21,6 +20,9 @@ cdef class Survey:
         return figures
 
     cdef object stats(self):
+        # Here and below, as making dataclasses would be a large part of importing gmemx.
+        from gmemx._pool_data import PoolStats
+
         cdef libgmemx.gmem_pool_stats figures = self.figures()
         return PoolStats(
             capacity=figures.capacity, size=figures.size, committed=figures.committed,
@@ -33,6 +35,8 @@ cdef class Survey:
     cdef list buffers(self):
         cdef libgmemx.gmem_buffer_info info
         cdef size_t i
+        from gmemx._pool_data import BufferInfo
+
         found = []
         for i in range(self.figures().used):
             check_pool(libgmemx.gmem_survey_buffer(self.ptr, i, &info))
@@ -46,6 +50,8 @@ cdef class Survey:
     cdef list processes(self):
         cdef libgmemx.gmem_process_info info
         cdef size_t i
+        from gmemx._pool_data import ProcessInfo
+
         found = []
         for i in range(self.figures().processes):
             check_pool(libgmemx.gmem_survey_process(self.ptr, i, &info))
@@ -94,6 +100,8 @@ def stat(name):
     cdef const char* text = title
     with nogil:
         check_pool(libgmemx.gmem_survey_new(text, &survey.ptr))
+    from gmemx._pool_data import PoolInfo
+
     return PoolInfo(
         name=name, alive=libgmemx.gmem_survey_alive(survey.ptr), stats=survey.stats(),
         buffers=tuple(survey.buffers()), processes=tuple(survey.processes()),
@@ -117,6 +125,8 @@ def list_pools():
     ...     print(pool.name in [info.name for info in list_pools()])
     True
     """
+    from gmemx._pool_data import PoolInfo
+
     found = []
     for name in pool_names():
         try:

@@ -21,7 +21,6 @@ import numpy as np
 
 from gmemx import _array_layout as layout
 from gmemx._array_parts import chunked, corners, walk
-from gmemx.distributions import distribution_of
 from gmemx.errors import InvalidArgumentError, OutOfRangeError, ValueOverflowError
 
 cdef object CELLS = layout.CELLS
@@ -625,6 +624,8 @@ cdef int set_elements(VirtualArray array, object dtype, object distribution) exc
         raise InvalidArgumentError(
             "elements of a virtual array are bool, integers, float32 or float64, "
             f"not {dtype_of_code(code)}")
+    # Here, as making its dataclasses would be a large part of importing gmemx.
+    from gmemx.distributions import distribution_of
     drawn = distribution_of(distribution)
     as_numpy = dtype_of_code(code).numpy
     drawn.check(as_numpy)

@@ -7,7 +7,6 @@ changed on both sides.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -169,6 +168,8 @@ class Delta:
     @property
     def digest(self) -> bytes:
         """Sixteen bytes that are the same for equal deltas and, in practice, no others."""
+        import hashlib  # here, as it is a large part of what importing gmemx would take
+
         state = hashlib.blake2b(f"{self.seed} {self.generator}".encode(), digest_size=16)
         for array in self._columns():
             state.update(array.tobytes())

@@ -6,7 +6,6 @@ Failures of shared pools are `PoolError` and RuntimeError besides, those of plug
 `PluginException` and RuntimeError.
 """
 
-import json
 from errno import EAGAIN, EEXIST, ESRCH
 from typing import Any, TypeVar
 
@@ -560,6 +559,8 @@ def plugin_error(code: int, text: str) -> PluginException:
     """
     message = text
     if text.startswith("{"):
+        import json  # here, as importing gmemx need not wait for it
+
         try:
             message = json.loads(text)["error_message"]
         except (ValueError, LookupError, TypeError, RecursionError):

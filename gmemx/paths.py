@@ -1,9 +1,9 @@
 """Where the shared library and the C header are, for those who build on gmemx."""
 
+import os.path
 import sys
-from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
 _LIBRARY = {"win32": "gmemx.dll", "darwin": "libgmemx.dylib"}.get(sys.platform, "libgmemx.so")
 
 
@@ -14,7 +14,7 @@ def library_path() -> str:
     >>> ctypes.CDLL(gmemx.library_path()).gmem_abi_version()
     1
     """
-    return str(_PACKAGE / _LIBRARY)
+    return os.path.join(_PACKAGE, _LIBRARY)
 
 
 def get_library_dir() -> str:
@@ -30,7 +30,7 @@ def get_library_dir() -> str:
     >>> os.path.dirname(gmemx.library_path()) == gmemx.get_library_dir()
     True
     """
-    return str(_PACKAGE)
+    return _PACKAGE
 
 
 def get_include() -> str:
@@ -46,9 +46,10 @@ def get_include() -> str:
     >>> os.path.exists(os.path.join(gmemx.get_include(), "gmemx.h"))
     True
     """
-    installed = _PACKAGE / "include"
+    installed = os.path.join(_PACKAGE, "include")
     # An editable install uses the checkout's own header.
-    return str(installed if installed.is_dir() else _PACKAGE.parent / "include")
+    checkout = os.path.join(os.path.dirname(_PACKAGE), "include")
+    return installed if os.path.isdir(installed) else checkout
 
 
 def get_pkgconfig_dir() -> str:
@@ -64,7 +65,7 @@ def get_pkgconfig_dir() -> str:
     >>> os.path.isabs(gmemx.get_pkgconfig_dir())
     True
     """
-    return str(_PACKAGE / "pkgconfig")
+    return os.path.join(_PACKAGE, "pkgconfig")
 
 
 def get_cmake_dir() -> str:
@@ -80,4 +81,4 @@ def get_cmake_dir() -> str:
     >>> os.path.isabs(gmemx.get_cmake_dir())
     True
     """
-    return str(_PACKAGE / "cmake")
+    return os.path.join(_PACKAGE, "cmake")

@@ -25,8 +25,7 @@ from time import monotonic
 
 import numpy as np
 
-from gmemx import _pool_data, _pool_pickle
-from gmemx._pool_data import BufferInfo, PoolInfo, PoolStats, ProcessInfo
+from gmemx import _pool_pickle
 from gmemx._pool_pickle import BufferHandle
 from gmemx._pool_survey import gc, list_pools, stat
 from gmemx.errors import (
@@ -1318,7 +1317,9 @@ cdef class BufferGuard:
             try:
                 code = code_of(dtype)
             except InvalidArgumentError:
-                return _pool_data.array(self, dtype, shape)
+                from gmemx._pool_data import array
+
+                return array(self, dtype, shape)
         read_meta(self, &meta)
         layout(&meta, self.buffer.size, code, shape, &seen)
         if not seen.contiguous or NUMPY[seen.code] is None:
@@ -1798,3 +1799,12 @@ def _forked():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+def __getattr__(name):
+    """The types of figures, which few ask for: their module takes long to import."""
+    if name in ("BufferInfo", "PoolInfo", "PoolStats", "ProcessInfo"):
+        from gmemx import _pool_data
+
+        return getattr(_pool_data, name)
+    raise AttributeError(f"module 'gmemx.pool' has no attribute {name!r}")
