@@ -328,8 +328,9 @@ def test_a_shutdown_lets_awaited_calls_end(isolate):
     from gmemx.plugin import InvalidStateError
 
     async def work(plugin):
-        running = plugin.call_raw_async(SLEEP, micros(100_000))
-        await asyncio.sleep(0.03)
+        running = plugin.call_raw_async(SLEEP, micros(300_000))
+        while plugin.in_flight < 1:
+            await asyncio.sleep(0.01)
         assert await asyncio.to_thread(plugin.shutdown)
         await running
         with pytest.raises(InvalidStateError, match="shut down"):

@@ -50,10 +50,9 @@ pub unsafe extern "C" fn gmem_plugin_call(
         }
         // SAFETY: not NULL, and the caller's.
         let tag = unsafe { CStr::from_ptr(tag) };
-        let response = plugin.enter()?.call(tag, json).checked()?;
-        // SAFETY: the caller's; what is there is not looked at.
-        unsafe { target.write(response) };
-        Ok(())
+        let visit = plugin.enter()?;
+        // SAFETY: the caller's.
+        unsafe { visit.call(tag, json).move_to(target) }
     })
 }
 
@@ -83,10 +82,9 @@ pub unsafe extern "C" fn gmem_plugin_call_raw(
                 room(out_response)?,
             )
         };
-        let response = plugin.enter()?.raw()?.call(id, request).checked()?;
-        // SAFETY: the caller's; what is there is not looked at.
-        unsafe { target.write(response) };
-        Ok(())
+        let visit = plugin.enter()?;
+        // SAFETY: the caller's.
+        unsafe { visit.raw()?.call(id, request).move_to(target) }
     })
 }
 

@@ -134,7 +134,14 @@ static DELIVERERS: AtomicUsize = AtomicUsize::new(0);
 /// Whether this thread is in a user's log callback, from which no plugin may be called.
 #[inline]
 pub fn is_delivering() -> bool {
-    DELIVERERS.load(Relaxed) > 0 && DELIVERING.try_with(Cell::get).unwrap_or(false)
+    DELIVERERS.load(Relaxed) > 0 && this_thread_is()
+}
+
+// Apart, as the compiler would look for the flag before it asks whether to.
+#[cold]
+#[inline(never)]
+fn this_thread_is() -> bool {
+    DELIVERING.try_with(Cell::get).unwrap_or(false)
 }
 
 pub fn set_delivering(delivering: bool) {

@@ -150,6 +150,20 @@ impl PluginResponse {
         if self.error_code == 0 { Ok(self) } else { Err(self.into_error()) }
     }
 
+    /// Moves it to where it is wanted, once; or gives the error that it is.
+    ///
+    /// # Safety
+    /// `target` has room for one.
+    #[inline(always)]
+    pub unsafe fn move_to(self, target: *mut PluginResponse) -> Result<()> {
+        if self.error_code != 0 {
+            return Err(self.into_error());
+        }
+        // SAFETY: the caller's; what is there is not looked at.
+        unsafe { target.write(self) };
+        Ok(())
+    }
+
     #[cold]
     fn into_error(self) -> Error {
         let code = self.error_code;
