@@ -14,10 +14,32 @@ pub type Leaves<'a> = [&'a [[u8; 2]; LEAF]; STREAMS];
 type Sums = [[__m256; 2]; STREAMS];
 
 /// Rounding to nearest, subnormal numbers as they are, no traps, nothing noted.
-static PLAIN: u32 = 0x1F80;
+const PLAIN: u32 = 0x1F80;
 /// What may be noted of exact sums: that a number was subnormal.
 const SUBNORMAL: u32 = 0b10;
 const NOTED: u32 = 0b11_1111;
+
+/// Sets MXCSR, and gives what it was. The sums pass through, so that additions to them stay on
+/// their side of it.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn exchange(new: u32, sums: &mut Sums) -> u32 {
+    let mut old = 0_u32;
+    let [[a, b], [c, d], [e, f], [g, h]] = sums;
+    // SAFETY: both words are there; that numbers are treated as Rust has it, the caller sees to.
+    unsafe {
+        asm!(
+            "vstmxcsr [{old}]",
+            "vldmxcsr [{new}]",
+            old = in(reg) &raw mut old,
+            new = in(reg) &raw const new,
+            inout("ymm0") *a, inout("ymm1") *b, inout("ymm2") *c, inout("ymm3") *d,
+            inout("ymm4") *e, inout("ymm5") *f, inout("ymm6") *g, inout("ymm7") *h,
+            options(nostack),
+        );
+    }
+    old
+}
 
 /// The sums of leaves of which `row` makes two vectors of sixteen elements; None where an
 /// addition was rounded, or a sum is not finite.
@@ -25,55 +47,33 @@ const NOTED: u32 = 0b11_1111;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn sums(leaves: Leaves<'_>, row: impl Fn(&[[u8; 2]; 16]) -> [__m256; 2]) -> Option<Sums> {
-    // SAFETY: sums pass through both blocks below, so that they are made
-    // in between. What is noted is cleared first, how numbers are treated is as Rust has it,
-    // and the register is as it was at the end.
-    unsafe {
-        let (mut before, mut after) = (0_u32, 0_u32);
-        let mut sums: Sums = [[_mm256_setzero_ps(); 2]; STREAMS];
-        let [[a, b], [c, d], [e, f], [g, h]] = &mut sums;
-        asm!(
-            "vstmxcsr [{before}]",
-            "vldmxcsr [{plain}]",
-            before = in(reg) &raw mut before,
-            plain = in(reg) &raw const PLAIN,
-            inout("ymm0") *a, inout("ymm1") *b, inout("ymm2") *c, inout("ymm3") *d,
-            inout("ymm4") *e, inout("ymm5") *f, inout("ymm6") *g, inout("ymm7") *h,
-            options(nostack),
-        );
-        turns(
-            #[inline(always)]
-            |stream| leaves[stream],
-            #[inline(always)]
-            |stream, part| {
-                let [mut one, mut other] = sums[stream];
-                for sixteen in part.as_chunks::<16>().0 {
-                    let [first, second] = row(sixteen);
-                    one = _mm256_add_ps(one, first);
-                    other = _mm256_add_ps(other, second);
-                }
-                sums[stream] = [one, other];
-            },
-        );
-        let [[a, b], [c, d], [e, f], [g, h]] = &mut sums;
-        asm!(
-            "vstmxcsr [{after}]",
-            "vldmxcsr [{before}]",
-            after = in(reg) &raw mut after,
-            before = in(reg) &raw const before,
-            inout("ymm0") *a, inout("ymm1") *b, inout("ymm2") *c, inout("ymm3") *d,
-            inout("ymm4") *e, inout("ymm5") *f, inout("ymm6") *g, inout("ymm7") *h,
-            options(nostack),
-        );
-        let exponent = _mm256_set1_epi32(0x7F80_0000);
-        let mut endless = _mm256_setzero_si256();
-        for sum in sums.as_flattened() {
-            let bits = _mm256_and_si256(_mm256_castps_si256(*sum), exponent);
-            endless = _mm256_or_si256(endless, _mm256_cmpeq_epi32(bits, exponent));
-        }
-        let exact = after & NOTED & !SUBNORMAL == 0 && _mm256_testz_si256(endless, endless) == 1;
-        exact.then_some(sums)
+    let mut sums: Sums = [[_mm256_setzero_ps(); 2]; STREAMS];
+    // SAFETY: numbers are treated as Rust has it.
+    let before = unsafe { exchange(PLAIN, &mut sums) };
+    turns(
+        #[inline(always)]
+        |stream| leaves[stream],
+        #[inline(always)]
+        |stream, part| {
+            let [mut one, mut other] = sums[stream];
+            for sixteen in part.as_chunks::<16>().0 {
+                let [first, second] = row(sixteen);
+                one = _mm256_add_ps(one, first);
+                other = _mm256_add_ps(other, second);
+            }
+            sums[stream] = [one, other];
+        },
+    );
+    // SAFETY: as it was.
+    let after = unsafe { exchange(before, &mut sums) };
+    let exponent = _mm256_set1_epi32(0x7F80_0000);
+    let mut endless = _mm256_setzero_si256();
+    for sum in sums.as_flattened() {
+        let bits = _mm256_and_si256(_mm256_castps_si256(*sum), exponent);
+        endless = _mm256_or_si256(endless, _mm256_cmpeq_epi32(bits, exponent));
     }
+    let exact = after & NOTED & !SUBNORMAL == 0 && _mm256_testz_si256(endless, endless) == 1;
+    exact.then_some(sums)
 }
 
 /// Sixteen lanes in f64, of eight and eight.
