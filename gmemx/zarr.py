@@ -1,6 +1,6 @@
 """Virtual arrays as zarr arrays: a read-only store that makes each chunk when it is asked for.
 
-``pip install gmemx[zarr]`` brings what this needs, zarr 3.
+``pip install gmemx[zarr]`` brings what this needs, zarr 3, on Python 3.11 or newer.
 
 Examples
 --------
@@ -35,7 +35,9 @@ try:
     )
     from zarr.core.buffer import Buffer, BufferPrototype
 except ImportError as error:
-    raise ImportError(f"gmemx.zarr needs zarr 3: pip install gmemx[zarr] ({error})") from error
+    raise ImportError(
+        f"gmemx.zarr needs zarr 3 and Python 3.11: pip install gmemx[zarr] ({error})"
+    ) from error
 
 from gmemx._array_layout import indices, shape_of
 from gmemx.array import VirtualArray

@@ -1,6 +1,7 @@
 """What the tests of virtual arrays share: layouts, distributions, and the definition."""
 
 import math
+import sys
 
 import numpy as np
 from hypothesis import strategies as st
@@ -21,6 +22,10 @@ DISTRIBUTIONS = {
     "weighted": gmemx.choice([3.5, -2, 9], [0.2, 0.0, 0.8]),
     "wide": gmemx.choice(range(100), [0.01] * 100),
 }
+
+# Before Python 3.11 there is no zarr 3, and so no gmemx.zarr.
+HAS_ZARR = sys.version_info >= (3, 11)
+NO_ZARR = "zarr 3 needs Python 3.11 or newer"
 
 shapes = st.lists(st.integers(0, 7), max_size=4).map(tuple)
 
@@ -104,3 +109,10 @@ def views(draw, array):
             case "newaxis":
                 array, stored = array[None], stored[None]
     return array, stored
+
+
+def made(shape=(100, 70), **more):
+    """A virtual array with some elements written."""
+    array = gmemx.GMemContext(7).array(shape, **more)
+    array[..., :2] = 1
+    return array
