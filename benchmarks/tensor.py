@@ -36,7 +36,8 @@ def calls(bench: Bench) -> None:
     """Small calls: what sharing, slicing and making cost."""
     array = np.arange(1000.0)
     tensor = gmemx.Tensor(array)
-    names = {"t": tensor, "a": array, "np": np, "gmemx": gmemx}
+    rows = np.arange(20.0).reshape(4, 5).tolist()
+    names = {"t": tensor, "a": array, "rows": rows, "np": np, "gmemx": gmemx}
     n = bench.size(CALLS)
     for key, ours, theirs, mark in (
         ("memoryview", "memoryview(t)", "memoryview(a)", 1),
@@ -46,7 +47,15 @@ def calls(bench: Bench) -> None:
         ("dlpack_versioned", "t.__dlpack__(max_version=(1, 0))",
          "a.__dlpack__(max_version=(1, 0))", 1 / 0.8),
         ("slice", "t[10:500]", "a[10:500]", 1),
+        ("element", "t[7]", "a[7]", None),
+        ("assign", "t[7] = 1.5", "a[7] = 1.5", None),
+        ("reshape", "t.reshape(10, 100)", "a.reshape(10, 100)", None),
         ("create", "gmemx.empty((3, 4))", "np.empty((3, 4))", 1),
+        ("create_list", "gmemx.Tensor(rows)", "np.array(rows)", 1),
+        ("create_copy", "gmemx.Tensor(a)", "np.array(a)", 1),
+        ("create_over", "gmemx.Tensor.from_buffer(a)", "np.asarray(memoryview(a))", 1),
+        ("create_dlpack", "gmemx.from_dlpack(a)", "np.from_dlpack(a)", 1),
+        ("copy", "t.copy()", "a.copy()", None),
     ):  # fmt: skip
         ways = [
             Way(text, n, partial(timeit.Timer(text, globals=names).timeit, n))

@@ -94,6 +94,8 @@ cdef DLManagedTensorVersioned* manage(
     object keeper, Py_ssize_t* uses, const Memory* memory) except NULL
 # A new capsule of `manage`'s, or of the same in the form of before DLPack 1.0.
 cdef object capsule(object keeper, Py_ssize_t* uses, const Memory* memory, bint versioned)
+# The capsule an array gives, versioned where it knows how; a capsule is one already.
+cdef object requested(object x)
 # Takes a capsule's managed tensor over; BufferError for what is malformed.
 cdef Managed take(object capsule)
 # As `take`, for a managed tensor that is not in a capsule.

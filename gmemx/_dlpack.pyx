@@ -3,6 +3,7 @@
 https://dmlc.github.io/dlpack/latest/python_spec.html
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport (
@@ -17,6 +18,8 @@ cdef extern from "Python.h":
     int Py_IsInitialized() noexcept nogil
     int PyGILState_Check() noexcept nogil
     void Py_DecRef(PyObject*) noexcept nogil
+    bint PyCapsule_CheckExact(object)
+    object PyObject_VectorcallMethod(object, PyObject**, size_t, object)
 
 cdef extern from *:
     """
@@ -230,6 +233,29 @@ cdef object capsule(object keeper, Py_ssize_t* uses, const Memory* memory, bint 
     return capsule
 
 
+# The keyword of a request, and the newest DLPack that is understood.
+cdef tuple KEYWORD = ("max_version",)
+cdef tuple NEWEST = (DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION)
+cdef str METHOD = "__dlpack__"
+
+
+cdef object requested(object x):
+    cdef PyObject* arguments[2]
+    if PyCapsule_CheckExact(x):
+        return x
+    arguments[0], arguments[1] = <PyObject*> x, <PyObject*> NEWEST
+    try:
+        return PyObject_VectorcallMethod(METHOD, arguments, 1, KEYWORD)
+    except AttributeError:
+        if hasattr(x, METHOD):
+            raise
+        raise TypeError(f"{type(x).__name__} does not speak DLPack") from None
+    except TypeError:
+        # Written for DLPack before 1.0, or with a signature of its own.
+        return x.__dlpack__()
+
+
+@cython.freelist(32)
 cdef class Managed:
     def __dealloc__(self):
         if self.versioned is not NULL:
@@ -242,7 +268,7 @@ cdef class Managed:
 cdef Managed take(object capsule):
     cdef Managed managed = Managed.__new__(Managed)
     cdef const char* name
-    if not _is_capsule(capsule):
+    if not PyCapsule_CheckExact(capsule):
         raise BufferError(f"__dlpack__ must give a capsule, not {type(capsule).__name__}")
     name = PyCapsule_GetName(capsule)
     if name is not NULL and strcmp(name, b"dltensor_versioned") == 0:
@@ -276,14 +302,6 @@ cdef Managed own(DLManagedTensorVersioned* versioned):
     managed.is_readonly = versioned.flags & DLPACK_FLAG_BITMASK_READ_ONLY != 0
     _check(managed.tensor)
     return managed
-
-
-cdef extern from "Python.h":
-    bint PyCapsule_CheckExact(object)
-
-
-cdef bint _is_capsule(object it):
-    return PyCapsule_CheckExact(it)
 
 
 cdef int _check_version(const DLManagedTensorVersioned* managed) except -1:

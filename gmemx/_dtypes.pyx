@@ -14,14 +14,16 @@ import numpy as np
 from gmemx.errors import InvalidArgumentError, UnsupportedError
 
 cdef extern from "Python.h":
-    PyObject* PyDict_GetItem(dict, object)
+    PyObject* PyDict_GetItemWithError(dict, object) except? NULL
 
 cdef list NAMES = [libgmemx.gmem_dtype_name(code).decode() for code in range(DTYPES)]
 cdef list ALL = []
 # The mark of this machine's byte order in a buffer's format.
 cdef char NATIVE = ord("<" if sys.byteorder == "little" else ">")
-# What names a dtype, by value: its names, NumPy's scalar types and dtypes.
-cdef dict KNOWN = {}
+# What names a dtype, by value: its names; NumPy's scalar types and dtypes. Apart, because
+# looking a string up among strings is quick.
+cdef dict BY_NAME = {}
+cdef dict BY_TYPE = {}
 
 
 cdef class DType:
@@ -138,13 +140,13 @@ cdef DType dtype_of_code(int code):
 cdef int code_of(object dtype) except -1:
     cdef PyObject* found
     if type(dtype) is str:
-        found = PyDict_GetItem(KNOWN, dtype)
+        found = PyDict_GetItemWithError(BY_NAME, dtype)
         if found is not NULL:
             return <object> found
     elif isinstance(dtype, DType):
         return (<DType> dtype).code
     elif isinstance(dtype, (type, np.dtype)):
-        found = PyDict_GetItem(KNOWN, dtype)
+        found = PyDict_GetItemWithError(BY_TYPE, dtype)
         if found is not NULL:
             return <object> found
     cdef int32_t code = -1
@@ -223,11 +225,12 @@ cdef int _make() except -1:
         dtype = DType.__new__(DType)
         dtype.code = code
         ALL.append(dtype)
-        KNOWN[dtype.name] = code
+        # Interned as the names that programs spell out, which are then known by their address.
+        BY_NAME[sys.intern(dtype.name)] = code
         if GMEMX_DTYPES[code].exact:
-            KNOWN[np.dtype(dtype.name)] = code
-            KNOWN[np.dtype(dtype.name).type] = code
-    KNOWN.update({bool: BOOL, int: INT64, float: FLOAT64})
+            BY_TYPE[np.dtype(dtype.name)] = code
+            BY_TYPE[np.dtype(dtype.name).type] = code
+    BY_TYPE.update({bool: BOOL, int: INT64, float: FLOAT64})
     return 0
 
 

@@ -1,5 +1,7 @@
 """Single elements: between memory and Python's numbers."""
 
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyIndex_Check
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -16,6 +18,9 @@ import operator
 import numpy as np
 
 from gmemx.errors import ValueOverflowError
+
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
 
 
 cdef int dtype_of_scalar(object value) except -1:
@@ -79,12 +84,56 @@ cdef object not_a_number(int code, object value):
     return TypeError(f"a {dtype_of_code(code)} tensor takes numbers, not {type(value).__name__}")
 
 
+cdef bint store_integer(int code, char* p, object value) except -1:
+    """Writes a plain integer; false, and nothing is done, where it may not fit or is to be a float."""
+    cdef int overflow, bits = GMEMX_DTYPES[code].bits
+    cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    cdef int64_t low, high
+    cdef int32_t i32
+    cdef int16_t i16
+    if overflow:
+        return False
+    if GMEMX_DTYPES[code].kind == b"i":
+        high = (<int64_t> 1 << (bits - 2)) - 1 + (<int64_t> 1 << (bits - 2))
+        low = -high - 1
+    elif GMEMX_DTYPES[code].kind == b"u":
+        low, high = 0, 0x7FFF_FFFF_FFFF_FFFF if bits == 64 else (<int64_t> 1 << bits) - 1
+    else:
+        return False
+    if not low <= number <= high:
+        return False
+    # What is cut off tells nothing more, with a sign or without.
+    if bits == 64:
+        memcpy(p, &number, 8)
+    elif bits == 32:
+        i32 = <int32_t> number
+        memcpy(p, &i32, 4)
+    elif bits == 16:
+        i16 = <int16_t> number
+        memcpy(p, &i16, 2)
+    else:
+        p[0] = <char> number
+    return True
+
+
 cdef int store(int code, char* p, Py_ssize_t nibble, object value) except -1:
     cdef double number
+    cdef float single
     cdef int64_t i64
     cdef uint64_t u64
     cdef uint8_t* byte
     cdef libgmemx.gmem_view source, target
+    if PyFloat_CheckExact(value):
+        number = PyFloat_AS_DOUBLE(value)
+        if code == FLOAT64:
+            memcpy(p, &number, 8)
+            return 0
+        if code == FLOAT32:
+            single = <float> number
+            memcpy(p, &single, 4)
+            return 0
+    if PyLong_CheckExact(value) and code != INT4 and store_integer(code, p, value):
+        return 0
     kind = GMEMX_DTYPES[code].kind
     if kind == b"f":
         if isinstance(value, (str, bytes)):

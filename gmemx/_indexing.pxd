@@ -28,8 +28,9 @@ ctypedef struct Part:
 cdef tuple shape_of(int ndim, const Py_ssize_t* shape)
 # Writes a shape's extents to `out`, room for MAX_NDIM, and returns how many.
 cdef int parse_shape(object shape, Py_ssize_t* out) except -1
-# Where -1 stands in `shape`, puts what makes the product `size`; ValueError if nothing does.
-cdef tuple completed(object shape, Py_ssize_t size, const Geometry* whole)
+# Writes to `part` a shape of `size` elements, where -1 stands for what is left; ValueError if
+# nothing makes it so many.
+cdef int completed(tuple shape, Py_ssize_t size, const Geometry* whole, Part* part) except -1
 # Bytes of a C-order tensor; ValueError where they would not fit in the address space.
 cdef Py_ssize_t checked_bytes(int code, int ndim, const Py_ssize_t* shape) except -1
 # Writes the strides of C order.
@@ -40,6 +41,9 @@ cdef int restride(const Geometry* whole, Part* part) except -1
 cdef int select(const Geometry* whole, object key, bint scalar, Part* part) except -1
 # Whether an index names one element, so that its value and no view is meant.
 cdef bint is_scalar_key(int ndim, object key)
+# Whether an index is plain integers, one a dimension; then the bytes to that element, which is
+# not one of int4.
+cdef bint is_element(const Geometry* whole, object key, Py_ssize_t* offset) except -1
 # The number of the dimension that `axis` names; IndexError where there is none.
 cdef int axis_of(const Geometry* whole, object axis) except -1
 # `index` in dimension d, counted from the front.

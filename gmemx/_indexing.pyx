@@ -2,8 +2,9 @@
 
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyIndex_Check
+from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Check
-from cpython.tuple cimport PyTuple_CheckExact
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_New, PyTuple_SET_ITEM
 
 from gmemx._buffers cimport shown
 from gmemx._dtypes cimport GMEMX_DTYPES, INT4, dtype_of_code
@@ -24,7 +25,14 @@ cdef Py_ssize_t LARGEST = <Py_ssize_t> 1 << 62
 
 
 cdef tuple shape_of(int ndim, const Py_ssize_t* shape):
-    return tuple([shape[d] for d in range(ndim)])
+    cdef tuple made = PyTuple_New(ndim)
+    cdef object extent
+    cdef int d
+    for d in range(ndim):
+        extent = shape[d]
+        Py_INCREF(extent)  # which the tuple takes over
+        PyTuple_SET_ITEM(made, d, extent)
+    return made
 
 
 cdef int parse_shape(object shape, Py_ssize_t* out) except -1:
@@ -57,44 +65,63 @@ cdef int parse_shape(object shape, Py_ssize_t* out) except -1:
     return d
 
 
-cdef tuple completed(object shape, Py_ssize_t size, const Geometry* whole):
+cdef int completed(tuple shape, Py_ssize_t size, const Geometry* whole, Part* part) except -1:
+    cdef Py_ssize_t known = 1
+    cdef int d = 0, open_at = -1, overflow
+    cdef bint fits = True
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = shape[0]
-    numbers = []
+        shape = tuple(shape[0])
+    if len(shape) > MAX_NDIM:
+        raise InvalidArgumentError(f"a tensor has at most {MAX_NDIM} dimensions, not {len(shape)}")
+    part.ndim = <int> len(shape)
     for extent in shape:
-        if not PyIndex_Check(extent):
-            raise TypeError(f"a shape is made of integers, not {type(extent).__name__}")
-        numbers.append(operator.index(extent))
-    known = 1
-    for number in numbers:
-        if number != -1:
-            known *= number
-    fits = known == size
-    if numbers.count(-1) == 1:
+        if not PyLong_CheckExact(extent):
+            if not PyIndex_Check(extent):
+                raise TypeError(f"a shape is made of integers, not {type(extent).__name__}")
+            extent = operator.index(extent)
+        part.shape[d] = PyLong_AsLongLongAndOverflow(extent, &overflow)
+        if part.shape[d] == -1 and not overflow and open_at < 0:
+            open_at = d
+        elif overflow or part.shape[d] < 0:
+            fits = False
+        # Nothing that fits has a larger product, unless there is nothing at all.
+        elif part.shape[d] == 0 or known <= LARGEST // part.shape[d]:
+            known *= part.shape[d]
+        else:
+            fits = size == 0
+        d += 1
+    if fits and open_at >= 0:
         fits = known > 0 and size % known == 0
         if fits:
-            numbers[numbers.index(-1)] = size // known
-    if not fits or min(numbers, default=0) < 0:
+            part.shape[open_at] = size // known
+    elif known != size:
+        fits = False
+    if not fits:
         raise InvalidArgumentError(
             f"a tensor of shape {shape_of(whole.ndim, whole.shape)} has {size} elements, "
-            f"which is not shape {tuple(numbers)}"
+            f"which is not shape {shape}"
         )
-    return tuple(numbers)
+    return 0
 
 
 cdef Py_ssize_t checked_bytes(int code, int ndim, const Py_ssize_t* shape) except -1:
     cdef Py_ssize_t count = 1, itemsize = max(1, GMEMX_DTYPES[code].itemsize)
     cdef int d
+    cdef bint fits = True
     for d in range(ndim):
         if shape[d] == 0:
             return 0
     for d in range(ndim):
-        if count > LARGEST // itemsize // shape[d]:
-            raise InvalidArgumentError(
-                f"a {dtype_of_code(code)} tensor of shape {shape_of(ndim, shape)} would not fit "
-                "in the address space"
-            )
+        # Without a division where both are small.
+        if (count | shape[d]) >> 29 and count > LARGEST // itemsize // shape[d]:
+            fits = False
+            break
         count *= shape[d]
+    if not fits:
+        raise InvalidArgumentError(
+            f"a {dtype_of_code(code)} tensor of shape {shape_of(ndim, shape)} would not fit "
+            "in the address space"
+        )
     return (count + 1) // 2 if code == INT4 else count * itemsize
 
 
@@ -216,29 +243,57 @@ cdef Py_ssize_t position(const Geometry* whole, object index, int d) except -1:
     return i + extent if i < 0 else i
 
 
+cdef bint is_element(const Geometry* whole, object key, Py_ssize_t* offset) except -1:
+    cdef Py_ssize_t at = 0
+    cdef int d
+    if whole.code == INT4:
+        return False
+    if PyLong_CheckExact(key):
+        if whole.ndim != 1:
+            return False
+        offset[0] = position(whole, key, 0) * whole.strides[0]
+        return True
+    if not PyTuple_CheckExact(key) or len(<tuple> key) != whole.ndim:
+        return False
+    for d in range(whole.ndim):
+        if not PyLong_CheckExact((<tuple> key)[d]):
+            return False
+    for d in range(whole.ndim):
+        at += position(whole, (<tuple> key)[d], d) * whole.strides[d]
+    offset[0] = at
+    return True
+
+
 cdef bint is_index(object part):
-    return PyIndex_Check(part) and not isinstance(part, (bool, np.bool_))
+    return PyLong_CheckExact(part) or (
+        PyIndex_Check(part) and not isinstance(part, (bool, np.bool_)))
 
 
 cdef bint is_scalar_key(int ndim, object key):
-    if PyLong_CheckExact(key):
-        return ndim == 1
-    if isinstance(key, tuple):
-        return len(key) == ndim and all([is_index(part) for part in key])
-    return ndim == 1 and is_index(key)
+    if not isinstance(key, tuple):
+        return ndim == 1 and is_index(key)
+    if len(<tuple> key) != ndim:
+        return False
+    for part in <tuple> key:
+        if not is_index(part):
+            return False
+    return True
 
 
 cdef int select(const Geometry* whole, object key, bint scalar, Part* part) except -1:
-    """An index in full: as many parts as there are dimensions, and Nones between."""
-    cdef int given = 0, ellipses = 0
-    if not isinstance(key, tuple):
-        key = (key,)
-    full = []
-    for one in key:
-        if one is Ellipsis:
+    cdef tuple parts = key if PyTuple_CheckExact(key) else (
+        tuple(key) if isinstance(key, tuple) else (key,))
+    cdef int given = 0, integers = 0, ellipses = 0, nones = 0
+    for one in parts:
+        if PySlice_Check(one):
+            given += 1
+        elif is_index(one):
+            given += 1
+            integers += 1
+        elif one is ...:
             ellipses += 1
-        elif one is None or PySlice_Check(one) or is_index(one):
-            given += one is not None
+        elif one is None:
+            nones += 1
         else:
             raise TypeError(
                 f"a tensor is indexed by integers, slices, ellipsis and None, "
@@ -249,43 +304,61 @@ cdef int select(const Geometry* whole, object key, bint scalar, Part* part) exce
     if given > whole.ndim:
         raise OutOfRangeError(
             f"{given} indices are too many for shape {shape_of(whole.ndim, whole.shape)}")
-    for one in key if ellipses else key + (Ellipsis,):
-        if one is Ellipsis:
-            full += [slice(None)] * (whole.ndim - given)
-        else:
-            full.append(one)
-    if sum([one is None or PySlice_Check(one) for one in full]) > MAX_NDIM:
+    if whole.ndim - integers + nones > MAX_NDIM:
         raise InvalidArgumentError(f"a tensor has at most {MAX_NDIM} dimensions")
     part.ndim = 0
     part.offset = part.nibble = 0
     if whole.code == INT4:
-        return select_packed(whole, full, scalar, part)
-    return select_strided(whole, full, part)
+        return select_packed(whole, in_full(parts, whole.ndim - given), scalar, part)
+    return select_strided(whole, parts, whole.ndim - given, part)
 
 
-cdef int select_strided(const Geometry* whole, list key, Part* part) except -1:
-    cdef Py_ssize_t start, stop, step, length
-    cdef int d = 0
-    cdef bint empty = False
+cdef list in_full(tuple key, int rest):
+    """As many parts as there are dimensions, and Nones between; `rest` are not given."""
+    full = []
     for one in key:
-        if one is None:
-            part.shape[part.ndim], part.strides[part.ndim] = 1, 0
-            part.ndim += 1
-            continue
+        if one is ...:
+            full += [slice(None)] * rest
+            rest = 0
+        else:
+            full.append(one)
+    return full + [slice(None)] * rest
+
+
+cdef int select_strided(const Geometry* whole, tuple key, int rest, Part* part) except -1:
+    cdef Py_ssize_t start, stop, step
+    cdef int d = 0
+    for one in key:
         if PySlice_Check(one):
             PySlice_Unpack(one, &start, &stop, &step)
-            length = PySlice_AdjustIndices(whole.shape[d], &start, &stop, step)
-            part.shape[part.ndim], part.strides[part.ndim] = length, whole.strides[d] * step
+            part.shape[part.ndim] = PySlice_AdjustIndices(whole.shape[d], &start, &stop, step)
+            part.strides[part.ndim] = whole.strides[d] * step
             part.ndim += 1
-            empty = empty or length == 0
+            part.offset += start * whole.strides[d]
+            d += 1
+        elif one is None:
+            part.shape[part.ndim], part.strides[part.ndim] = 1, 0
+            part.ndim += 1
+        elif one is ...:
+            keep(whole, d, d + rest, part)
+            d += rest
         else:
-            start = position(whole, one, d)
-        part.offset += start * whole.strides[d]
-        d += 1
-    if empty:
-        # Nothing is there to point to, and no pointer past the memory is made.
-        part.offset = 0
+            part.offset += position(whole, one, d) * whole.strides[d]
+            d += 1
+    keep(whole, d, whole.ndim, part)
+    for d in range(part.ndim):
+        if part.shape[d] == 0:
+            # Nothing is there to point to, and no pointer past the memory is made.
+            part.offset = 0
     return 0
+
+
+cdef void keep(const Geometry* whole, int first, int end, Part* part) noexcept:
+    """The dimensions from `first` up to `end` as they are."""
+    cdef int d
+    for d in range(first, end):
+        part.shape[part.ndim], part.strides[part.ndim] = whole.shape[d], whole.strides[d]
+        part.ndim += 1
 
 
 cdef int select_packed(const Geometry* whole, list key, bint scalar, Part* part) except -1:

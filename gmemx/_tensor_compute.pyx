@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from gmemx cimport libgmemx
 from gmemx._buffers cimport thread_count
+from gmemx._copying cimport LONG_WORK
 from gmemx._dtypes cimport FLOAT64, GMEMX_DTYPES, common, dtype_of_code
 from gmemx._elements cimport load
 from gmemx._indexing cimport Geometry, axes_of, axis_of, overlap, parse_shape
@@ -13,10 +14,6 @@ from gmemx.tensor cimport Tensor, as_tensor, tensor_new
 import numpy as np
 
 from gmemx.errors import InvalidArgumentError
-
-# Bytes from which on a call lets go of the GIL, which costs some 40 ns.
-cdef enum:
-    LONG_WORK = 4096
 
 
 cdef Geometry geometry(Tensor tensor) noexcept:

@@ -1,4 +1,4 @@
-"""What a tensor is made of: sequences, buffers, capsules and pickles."""
+"""What tensors are made of, where it comes rarely: by way of NumPy, and from pickles."""
 
 from __future__ import annotations
 
@@ -14,40 +14,48 @@ if TYPE_CHECKING:
 SMALL = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
-def tensor(data: Any, dtype: Any) -> Tensor:
-    """A new tensor with a copy of the data."""
+def from_any(data: Any, dtype: Any) -> Tensor:
+    """A tensor of data that are neither a buffer, nor a list or tuple."""
     from gmemx import tensor as module
 
-    if isinstance(data, module.Tensor):
-        source = data
-    elif isinstance(data, np.ndarray) and data.dtype.name == "int4":
+    if hasattr(data, "__dlpack__"):
+        return module.Tensor.from_dlpack(data)
+    return from_sequence(data, dtype)
+
+
+def from_refused(data: Any, dtype: Any, error: Exception) -> Tensor:
+    """A tensor of data that would not give their buffer, and said so by that error."""
+    from gmemx import tensor as module
+
+    if not isinstance(data, np.ndarray) and not isinstance(error, ValueError):
+        return from_any(data, dtype)
+    if isinstance(data, np.ndarray) and data.dtype.name == "int4":
         # A whole byte an element there, of which the upper half means nothing.
-        source = from_buffer(data.astype(np.int8), None, None, None).astype("int4")
-    elif isinstance(data, np.ndarray) or (
-        is_buffer(data) and not isinstance(data, (np.generic, str))
-    ):
-        source = from_buffer(data, None, None, None)
-    elif hasattr(data, "__dlpack__"):
-        source = module.Tensor.from_dlpack(data)
-    else:
-        source = from_sequence(data, dtype)
-    return source.astype(source.dtype if dtype is None else dtype)
+        return module.Tensor(data.astype(np.int8)).astype("int4")
+    return module.Tensor.from_buffer(data)
 
 
-def is_buffer(data: Any) -> bool:
-    """Whether it speaks the buffer protocol."""
-    try:
-        memoryview(data)
-    except (TypeError, BufferError):
-        return False
-    return True
+def bits_of(obj: Any, dtype: Any, error: Exception) -> tuple[memoryview, Any]:
+    """The memory and dtype of an array of ml_dtypes' types, which NumPy does not export; for
+    anything else what its refusal means."""
+    if isinstance(obj, np.ndarray) and obj.dtype.name in SMALL:
+        bits = obj.view(np.uint16 if obj.dtype.itemsize == 2 else np.uint8)
+        return memoryview(bits), dtype or obj.dtype.name
+    if isinstance(obj, np.ndarray) and obj.dtype.name == "int4":
+        raise InvalidArgumentError(
+            "an array of int4 takes a byte an element and a tensor half of one: "
+            "Tensor(array) makes a packed copy"
+        )
+    if isinstance(error, TypeError):
+        raise TypeError(f"{type(obj).__name__} does not speak the buffer protocol") from None
+    raise InvalidArgumentError(f"no dtype is what the buffer holds: {error}") from None
 
 
 def from_sequence(data: Any, dtype: Any) -> Tensor:
     """A tensor over an array of the numbers in nested sequences."""
     from gmemx import tensor as module
 
-    if holds_tensors(data):
+    if holds_tensors(data, module.Tensor):
         raise TypeError("the data hold tensors: make one of zeros and assign them to its parts")
     try:
         array = np.asarray(data)
@@ -73,7 +81,7 @@ def from_sequence(data: Any, dtype: Any) -> Tensor:
         raise TypeError(f"a tensor is made of real numbers, not of {array.dtype} data")
     if wanted is not None:
         check_fit(array, wanted)
-    return from_buffer(array, None, None, None)
+    return module.Tensor.from_buffer(array)
 
 
 def wants_integers(array: np.ndarray, wanted: Any) -> bool:
@@ -83,13 +91,11 @@ def wants_integers(array: np.ndarray, wanted: Any) -> bool:
     return bool(wanted.kind in "iu")
 
 
-def holds_tensors(data: Any) -> bool:
+def holds_tensors(data: Any, tensor: type[Tensor]) -> bool:
     """Whether there are tensors in nested sequences: NumPy would take some for their bits."""
-    from gmemx.tensor import Tensor
-
     if isinstance(data, (list, tuple)):
-        return any(holds_tensors(part) for part in data)
-    return isinstance(data, Tensor)
+        return any(holds_tensors(part, tensor) for part in data)
+    return isinstance(data, tensor)
 
 
 def from_large(array: np.ndarray, wanted: Any) -> np.ndarray:
@@ -119,41 +125,6 @@ def check_fit(array: np.ndarray, dtype: Any) -> None:
             )
 
 
-def from_buffer(obj: Any, dtype: Any, shape: Any, writable: bool | None) -> Tensor:
-    """A tensor over a buffer's memory."""
-    from gmemx import tensor as module
-
-    if isinstance(obj, np.ndarray) and obj.dtype.name in SMALL:
-        # NumPy does not export ml_dtypes' types as buffers, but their bits.
-        bits = memoryview(obj.view(np.uint16 if obj.dtype.itemsize == 2 else np.uint8))
-        return module._over_buffer(bits, dtype or obj.dtype.name, shape, writable)
-    if isinstance(obj, np.ndarray) and obj.dtype.name == "int4":
-        raise InvalidArgumentError(
-            "an array of int4 takes a byte an element and a tensor half of one: "
-            "Tensor(array) makes a packed copy"
-        )
-    try:
-        view = memoryview(obj)
-    except TypeError:
-        raise TypeError(f"{type(obj).__name__} does not speak the buffer protocol") from None
-    except ValueError as error:
-        raise InvalidArgumentError(f"no dtype is what the buffer holds: {error}") from None
-    return module._over_buffer(view, dtype, shape, writable)
-
-
-def capsule_of(x: Any) -> Any:
-    """The DLPack capsule an array gives, versioned where it knows how."""
-    if type(x).__name__ == "PyCapsule":
-        return x
-    if not hasattr(x, "__dlpack__"):
-        raise TypeError(f"{type(x).__name__} does not speak DLPack")
-    try:
-        return x.__dlpack__(max_version=(1, 3))
-    except TypeError:
-        # Written for DLPack before 1.0, or with a signature of its own.
-        return x.__dlpack__()
-
-
 def to_torch(tensor: Tensor, copy: bool | None) -> Any:
     """PyTorch's tensor over the same memory."""
     import torch
@@ -172,6 +143,7 @@ def to_torch(tensor: Tensor, copy: bool | None) -> Any:
 
 def restored(state: tuple[Any, ...]) -> Tensor:
     """A tensor from its state."""
+    from gmemx import _tensor_source
     from gmemx import tensor as module
 
     try:
@@ -186,7 +158,7 @@ def restored(state: tuple[Any, ...]) -> Tensor:
     if memory.nbytes == 0:
         # A memoryview of nothing cannot be cast.
         memory = memoryview(b"" if memory.readonly else bytearray())
-    return module._over_part(memory.cast("B"), dtype, shape, strides, offset, readonly)
+    return _tensor_source.over_part(memory.cast("B"), dtype, shape, strides, offset, readonly)
 
 
 def check_inside(dtype: Any, shape: Any, strides: Any, offset: int, nbytes: int) -> None:

@@ -3,7 +3,7 @@
 cimport cython
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND,
-    PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous,
+    PyBUF_STRIDES, PyBUF_WRITABLE,
 )
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -16,12 +16,13 @@ from libc.string cimport memcpy
 
 from gmemx cimport _arrow, _dlpack, libgmemx
 from gmemx._buffers cimport thread_count
+from gmemx._copying cimport copy_elements
 from gmemx._dtypes cimport (
-    GMEMX_DTYPES, INT4, UINT8, code_of, code_of_format, dtype_of_code,
+    GMEMX_DTYPES, INT4, UINT8, code_of, dtype_of_code,
 )
-from gmemx._elements cimport dtype_of_scalar, load, store
+from gmemx._elements cimport dtype_of_scalar, load, point, store
 from gmemx._indexing cimport (
-    MAX_NDIM, Geometry, Part, axes_of, axis_of, c_order, checked_bytes, completed,
+    MAX_NDIM, Geometry, Part, axes_of, axis_of, c_order, checked_bytes, completed, is_element,
     is_scalar_key, overlap, parse_shape, position, restride, select, shape_of, span,
 )
 from gmemx.status cimport check
@@ -30,15 +31,17 @@ from pickle import PickleBuffer
 
 import numpy as np
 
-from gmemx import _tensor_compute, _tensor_data, _tensor_text
+from gmemx import _tensor_compute, _tensor_data, _tensor_source, _tensor_text
 from gmemx._dtypes import DType, dtype
 from gmemx.errors import InvalidArgumentError, UnsupportedError
 
 cdef extern from "Python.h":
-    Py_buffer* PyMemoryView_GET_BUFFER(object)
     int PySlice_Unpack(object, Py_ssize_t*, Py_ssize_t*, Py_ssize_t*) except -1
     Py_ssize_t PySlice_AdjustIndices(
         Py_ssize_t, Py_ssize_t*, Py_ssize_t*, Py_ssize_t) noexcept nogil
+
+# NumPy's scalars, which have a dtype of their own.
+cdef type GENERIC = np.generic
 
 cdef enum:
     READONLY = 1
@@ -47,8 +50,6 @@ cdef enum:
     CLOSED = 4
     # Dimensions whose extents and strides need no allocation.
     FEW = 4
-    # Bytes from which on a call lets go of the GIL, which costs some 40 ns.
-    LONG_WORK = 4096
 
 
 # ---- making ------------------------------------------------------------------------------
@@ -251,56 +252,7 @@ def from_dlpack(x, /, *, copy=None):
     >>> float(a[1])
     9.0
     """
-    return Tensor.from_dlpack(x, copy=copy)
-
-
-def _over_buffer(view not None, dtype, shape, writable):
-    """A tensor over a memoryview; see `Tensor.from_buffer`."""
-    cdef Py_buffer* buffer = PyMemoryView_GET_BUFFER(view)
-    cdef Py_ssize_t[64] extents
-    cdef int ndim = buffer.ndim
-    cdef bint readonly = buffer.readonly
-    cdef int code = (
-        code_of_format(buffer.format, buffer.itemsize) if dtype is None else code_of(dtype))
-    if buffer.suboffsets is not NULL:
-        raise BufferError("the buffer is of pointers to memory, which no tensor is")
-    if writable and readonly:
-        raise BufferError("the buffer is read-only, and writable=True was asked for")
-    if writable is not None and not writable:
-        readonly = True
-    if shape is None and code != INT4 and GMEMX_DTYPES[code].itemsize == buffer.itemsize:
-        return tensor_over(
-            buffer.buf, code, ndim, buffer.shape, buffer.strides, readonly, view)
-    if not PyBuffer_IsContiguous(buffer, b"C"):
-        raise BufferError(
-            f"a buffer of shape {view.shape} and strides {view.strides} must be contiguous to be "
-            "seen in another dtype or shape"
-        )
-    if shape is None:
-        ndim = 1
-        extents[0] = buffer.len * 8 // GMEMX_DTYPES[code].bits
-    else:
-        ndim = parse_shape(shape, extents)
-    if checked_bytes(code, ndim, extents) != buffer.len:
-        raise InvalidArgumentError(
-            f"a buffer of {buffer.len} bytes is no {dtype_of_code(code)} tensor"
-            + ("" if shape is None else f" of shape {shape_of(ndim, extents)}")
-        )
-    return tensor_over(buffer.buf, code, ndim, extents, NULL, readonly, view)
-
-
-def _over_part(view not None, dtype, shape, strides, Py_ssize_t offset, bint readonly):
-    """A tensor over a part of a memoryview of bytes, whose bounds were checked."""
-    cdef Py_buffer* buffer = PyMemoryView_GET_BUFFER(view)
-    cdef Py_ssize_t[64] extents
-    cdef Py_ssize_t[64] steps
-    cdef int ndim = parse_shape(shape, extents), d
-    if strides is not None:
-        for d in range(ndim):
-            steps[d] = strides[d]
-    return tensor_over(
-        <char*> buffer.buf + offset, code_of(dtype), ndim, extents,
-        NULL if strides is None else steps, readonly or buffer.readonly, view)
+    return shared_dlpack(x, copy)
 
 
 cdef Tensor scalar(int code, object value):
@@ -316,12 +268,11 @@ cdef Tensor as_tensor(object value, int dtype):
     if isinstance(value, Tensor):
         (<Tensor> value).live()
         return <Tensor> value
-    if isinstance(value, np.generic):
-        # NumPy's scalars have a dtype of their own.
-        return scalar(code_of(value.dtype) if dtype < 0 else dtype, value)
-    if isinstance(value, (bool, int, float)):
-        return scalar(dtype_of_scalar(value) if dtype < 0 else dtype, value)
-    return _tensor_data.tensor(value, None)
+    if is_number(value):
+        if dtype < 0:
+            dtype = code_of(value.dtype) if isinstance(value, GENERIC) else dtype_of_scalar(value)
+        return scalar(dtype, value)
+    return _tensor_source.made(value, None)
 
 
 cdef bint overlapping(Tensor a, Tensor b) noexcept:
@@ -334,19 +285,49 @@ cdef int copy_into(Tensor source, Tensor target, size_t threads) except -1:
     cdef libgmemx.gmem_view a, b
     if source is not target and overlapping(source, target):
         source = source.copy()
+    return put(source, target, threads)
+
+
+cdef int put(Tensor source, Tensor target, size_t threads) except -1:
+    """As `copy_into`, where the two do not overlap."""
+    cdef libgmemx.gmem_view a, b
     source.pin()
     target.pin()
     try:
         a, b = source.c_view(), target.c_view()
-        if target.c_nbytes() < LONG_WORK:
-            check(libgmemx.gmem_tensor_copy(&a, &b, 1))
-        else:
-            with nogil:
-                check(libgmemx.gmem_tensor_copy(&a, &b, threads))
+        copy_elements(&a, &b, target.c_nbytes(), threads)
     finally:
         source.unpin()
         target.unpin()
     return 0
+
+
+cdef bint is_number(object value):
+    return isinstance(value, (bool, int, float, GENERIC))
+
+
+cdef int fill_with(Tensor target, object value) except -1:
+    """Sets every element to a number, which must fit."""
+    cdef libgmemx.gmem_view a, b
+    cdef char[8] element
+    store(target.code, element, 0, value)
+    a = point(element, target.code)
+    target.pin()
+    try:
+        b = target.c_view()
+        copy_elements(&a, &b, target.c_nbytes(), 0)
+    finally:
+        target.unpin()
+    return 0
+
+
+cdef Tensor converted(Tensor self, int code, size_t threads):
+    """A new tensor of the values in a dtype."""
+    cdef Tensor result
+    self.live()
+    result = tensor_new(code, self.dims, self.extents, False)
+    put(self, result, threads)
+    return result
 
 
 cdef _dlpack.DLPackExchangeAPI EXCHANGE
@@ -396,7 +377,7 @@ cdef class Tensor:
     def __init__(self, data, dtype=None):
         if self.extents is not NULL:
             raise TypeError("a Tensor is made once")
-        cdef Tensor made = _tensor_data.tensor(data, dtype)
+        cdef Tensor made = _tensor_source.made(data, dtype)
         make_room(self, made.dims)
         memcpy(self.extents, made.extents, made.dims * sizeof(Py_ssize_t))
         memcpy(self.steps, made.steps, made.dims * sizeof(Py_ssize_t))
@@ -557,7 +538,14 @@ cdef class Tensor:
     @property
     def T(self):  # noqa: N802
         """A view with the dimensions in reverse order."""
-        return self.permute(tuple(range(self.dims))[::-1])
+        cdef Tensor view
+        cdef int d, last = self.dims - 1
+        if self.code == INT4:
+            return self.permute(tuple(range(self.dims))[::-1])
+        view = same_view(self)
+        for d in range(self.dims):
+            view.extents[d], view.steps[d] = self.extents[last - d], self.steps[last - d]
+        return view
 
     def __repr__(self):
         return "Tensor(closed)" if self.flags & CLOSED else _tensor_text.text(self)
@@ -669,7 +657,7 @@ cdef class Tensor:
         >>> memory[2:4]
         bytearray(b'BA')
         """
-        return _tensor_data.from_buffer(obj, dtype, shape, writable)
+        return _tensor_source.over_buffer(obj, dtype, shape, writable)
 
     @staticmethod
     def from_dlpack(x, /, *, copy=None):
@@ -702,9 +690,7 @@ cdef class Tensor:
         >>> gmemx.Tensor.from_dlpack(a)[1]
         1.0
         """
-        cdef _dlpack.Managed managed = _dlpack.take(_tensor_data.capsule_of(x))
-        cdef Tensor self = over_dlpack(managed)
-        return self.copy() if copy else self
+        return shared_dlpack(x, copy)
 
     @staticmethod
     def from_arrow(x, /):
@@ -947,14 +933,17 @@ cdef class Tensor:
         cdef Part part
         cdef Geometry whole
         cdef bint single
+        cdef Py_ssize_t offset
         self.live()
         if self.dims and self.code != INT4:
             if PySlice_Check(key):
                 return slice_first(self, key)
             if PyLong_CheckExact(key):
                 return index_first(self, key)
-        single = is_scalar_key(self.dims, key)
         whole = geometry(self)
+        if is_element(&whole, key, &offset):
+            return load(self.code, self.ptr + offset, 0)
+        single = is_scalar_key(self.dims, key)
         select(&whole, key, single, &part)
         if single:
             return load(self.code, self.ptr + part.offset, part.nibble)
@@ -963,9 +952,14 @@ cdef class Tensor:
     def __setitem__(self, key, value):
         cdef Part part
         cdef Geometry whole = geometry(self)
-        cdef bint single = is_scalar_key(self.dims, key)
+        cdef bint single
         cdef Tensor target, source
+        cdef Py_ssize_t offset
         self.writable()
+        if not isinstance(value, Tensor) and is_element(&whole, key, &offset):
+            store(self.code, self.ptr + offset, 0, value)
+            return
+        single = is_scalar_key(self.dims, key)
         select(&whole, key, single, &part)
         if single and not isinstance(value, Tensor):
             store(self.code, self.ptr + part.offset, part.nibble, value)
@@ -977,6 +971,9 @@ cdef class Tensor:
             self[key] = value.astype(self.dtype).item()
             return
         target = view_of_part(self, &part)
+        if is_number(value):
+            fill_with(target, value)
+            return
         source = as_tensor(value, self.code)
         if source.dims > target.dims:
             # As NumPy: leading dimensions of one element are no hindrance.
@@ -1044,23 +1041,27 @@ cdef class Tensor:
         """
         cdef Geometry whole = geometry(self)
         cdef Tensor view
-        cdef int d, axis
+        cdef int d, axis, last = -1
+        cdef uint64_t seen = 0
+        cdef bint moved = False
         if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
             axes = tuple(axes[0])
-        order = [axis_of(&whole, axis_given) for axis_given in axes]
-        if sorted(order) != list(range(self.dims)):
+        view = same_view(self)
+        for d in range(min(<int> len(axes), self.dims)):
+            axis = axis_of(&whole, axes[d])
+            seen |= <uint64_t> 1 << axis
+            view.extents[d], view.steps[d] = self.extents[axis], self.steps[axis]
+            if self.extents[axis] != 1:
+                moved = moved or axis < last
+                last = axis
+        if len(axes) != self.dims or seen != axes_of(&whole, None):
             raise InvalidArgumentError(
-                f"axes {tuple(axes)} are no order of the dimensions of shape {self.shape}")
-        moved = [axis for axis in order if self.extents[axis] != 1]
-        if self.code == INT4 and moved != sorted(moved):
+                f"axes {axes} are no order of the dimensions of shape {self.shape}")
+        if self.code == INT4 and moved:
             raise InvalidArgumentError(
                 f"an int4 tensor of shape {self.shape} is packed in C order and cannot be "
                 "permuted: use astype('int8') first"
             )
-        view = same_view(self)
-        for d in range(self.dims):
-            axis = order[d]
-            view.extents[d], view.steps[d] = self.extents[axis], self.steps[axis]
         return view
 
     def transpose(self, axis0=0, axis1=1):
@@ -1113,7 +1114,7 @@ cdef class Tensor:
         cdef Geometry whole = geometry(self)
         cdef Part part
         self.live()
-        part.ndim = parse_shape(completed(shape, self.c_size(), &whole), part.shape)
+        completed(shape, self.c_size(), &whole, &part)
         part.offset = 0
         restride(&whole, &part)
         return view_of_part(self, &part)
@@ -1234,7 +1235,7 @@ cdef class Tensor:
         >>> t[0, 0]
         1.0
         """
-        return self.astype(self.dtype, threads=threads)
+        return converted(self, self.code, thread_count(threads))
 
     def astype(self, dtype, *, threads=None):
         """A new tensor of the values in another dtype.
@@ -1253,12 +1254,7 @@ cdef class Tensor:
         >>> gmemx.Tensor([0.3, 500.0]).astype("float8_e4m3fn").tolist()
         [0.3125, nan]
         """
-        cdef size_t workers = thread_count(threads)
-        cdef Tensor result
-        self.live()
-        result = tensor_new(code_of(dtype), self.dims, self.extents, False)
-        copy_into(self, result, workers)
-        return result
+        return converted(self, code_of(dtype), thread_count(threads))
 
     def fill(self, value):
         """Set every element to a number.
@@ -1282,7 +1278,7 @@ cdef class Tensor:
         [[0.0, 2.0], [0.0, 5.0]]
         """
         self.writable()
-        copy_into(scalar(self.code, value), self, 0)
+        fill_with(self, value)
 
     # ---- what is computed -------------------------------------------------
 
@@ -1746,6 +1742,11 @@ cdef _dlpack.Memory exported(Tensor self) noexcept:
     memory.copied = False
     memory.device_type, memory.device_id = _dlpack.kDLCPU, 0
     return memory
+
+
+cdef Tensor shared_dlpack(object x, object copy):
+    cdef Tensor self = over_dlpack(_dlpack.take(_dlpack.requested(x)))
+    return self.copy() if copy else self
 
 
 cdef Tensor over_dlpack(_dlpack.Managed managed):

@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import gc
 import mmap
 import re
 
@@ -34,6 +35,90 @@ def test_nested_sequences(values):
 
 def to_tuples(nested):
     return tuple(map(to_tuples, nested)) if isinstance(nested, list) else nested
+
+
+NUMBERS = st.one_of(st.booleans(), st.integers(-(2**70), 2**70), st.integers(-9, 9), st.floats())
+
+
+@given(
+    st.lists(st.sampled_from(["bool", "int", "float"]), min_size=1, max_size=3),
+    hnp.array_shapes(min_dims=1, max_dims=3, max_side=3),
+    st.data(),
+)
+def test_numbers_of_several_kinds(kinds, shape, data):
+    """As NumPy's: the widest of what is there, bit for bit, or one error and no tensor."""
+    kind = st.one_of(
+        *([st.booleans()] if "bool" in kinds else []),
+        *([st.integers(-(2**63), 2**63 - 1), st.integers(-9, 9)] if "int" in kinds else []),
+        *([st.floats()] if "float" in kinds else []),
+    )
+    count = int(np.prod(shape))
+    flat = data.draw(st.lists(kind, min_size=count, max_size=count))
+    values = np.array(flat, dtype=object).reshape(shape).tolist()
+    expected = np.array(flat).reshape(shape)
+    tensor = Tensor(values)
+    assert tensor.dtype == expected.dtype
+    assert_same_values(tensor.numpy(), expected)
+    for name in ("float64", "float32", "bfloat16"):
+        assert_same_values(
+            Tensor(to_tuples(values), name).numpy(),
+            oracles.converted(expected, expected.dtype.name, name),
+        )
+
+
+@given(st.recursive(NUMBERS, lambda part: st.lists(part, max_size=3), max_leaves=12))
+def test_sequences_are_taken_as_numpy_takes_them(data):
+    """Whatever the nesting: ragged data and numbers too large are refused where NumPy refuses."""
+    try:
+        expected = np.asarray(data)
+    except ValueError:
+        with pytest.raises(ValueError, match="ragged"):
+            Tensor(data)
+        return
+    if expected.dtype == object:
+        # Python's integers, some of which no 64 bits hold.
+        with pytest.raises((OverflowError, TypeError)):
+            Tensor(data)
+        return
+    tensor = Tensor(data)
+    assert tensor.shape == expected.shape
+    np.testing.assert_array_equal(tensor.numpy().astype(np.float64), expected.astype(np.float64))
+
+
+def test_a_list_in_itself():
+    endless = []
+    endless.append(endless)
+    with pytest.raises((ValueError, TypeError, RecursionError)):
+        Tensor(endless)
+
+
+def test_lists_that_change_while_they_are_read():
+    """Making a tensor may run the garbage collector, and that any code."""
+    rng = np.random.default_rng(7)
+    rows = [[1.0] * 50 for _ in range(50)]
+
+    def change(phase, details):
+        row = rows[rng.integers(50)]
+        row[:] = [[1.0] * 50, [], [2] * 50, ["x"] * 50, [[1.0]] * 50][rng.integers(5)]
+
+    before = gc.get_threshold()
+    gc.callbacks.append(change)
+    # Kept, so that each is allocated anew.
+    made, refused = [], 0
+    try:
+        for _ in range(500):
+            # At one allocation or another: those in between come in a regular order.
+            gc.set_threshold(int(rng.integers(1, 6)))
+            try:
+                made.append(Tensor(rows))
+            except (ValueError, TypeError):
+                refused += 1
+            rows[:] = [[1.0] * 50 for _ in range(50)]
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(change)
+    assert refused
+    assert {tensor.shape for tensor in made} >= {(50, 50)}
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -90,6 +175,34 @@ def test_arrays_are_copied(source, target):
     if values.size:
         assert not np.shares_memory(tensor.numpy(), values)
         assert not np.shares_memory(again.numpy() if target != "int4" else mine, tensor.numpy())
+
+
+def test_buffers_of_others_are_copied():
+    """Of ctypes, which gives no strides; of array, mmap and memoryview; without dimensions."""
+    grid = ((ctypes.c_int16 * 3) * 2)((1, 2, 3), (4, 5, 6))
+    assert Tensor(grid).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert Tensor(grid, "float32").tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert Tensor(ctypes.c_double(2.5)).item() == 2.5
+    assert Tensor(array.array("f", [1.5, 2.5])).dtype == "float32"
+    assert Tensor(array.array("f")).shape == (0,)
+    assert Tensor(memoryview(bytes(range(6))).cast("B", (2, 3))[::-1]).tolist() == [
+        [3, 4, 5],
+        [0, 1, 2],
+    ]
+    assert Tensor(memoryview(np.array(7.0))).shape == ()
+    assert Tensor(b"ab").tolist() == [97, 98]
+    with mmap.mmap(-1, 4) as memory:
+        memory[1] = 9
+        tensor = Tensor(memory)
+        # Nothing holds the memory any more: closing it would be refused.
+    assert tensor.tolist() == [0, 9, 0, 0]
+
+
+@pytest.mark.parametrize("data", [np.zeros(2, "M8[s]"), np.zeros(2, ">f8"), np.zeros(2, "i4,f4")])
+def test_buffers_of_other_things_are_refused(data):
+    for make in (Tensor, Tensor.from_buffer):
+        with pytest.raises(ValueError, match="dtype"):
+            make(data)
 
 
 def test_ml_dtypes_int4_arrays():
