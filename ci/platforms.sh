@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Type-checks the Rust core, with the standard library, for systems that are not at hand.
 #   ci/platforms.sh [TARGET...]
-# TOOLCHAIN names a nightly toolchain of rustup that has rust-src; by default nightly.
+# TOOLCHAIN names a nightly toolchain of rustup that has rust-src; by default nightly. For Windows the
+# dlltool of mingw-w64 is needed too.
 set -euo pipefail
 cd "$(dirname "$0")/../rustlib"
 

@@ -13,11 +13,12 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock
 from typing import Any
 
 from gmemx import errors
@@ -106,6 +107,8 @@ class Child:
         self.connection, self.pool = connection, pool
         self.sending = Lock()
         self.plugin: NativePlugin | None = None
+        # Calls that came and are not answered; some may not have reached the plugin yet.
+        self.calls: set[Future[None]] = set()
 
     def say(self, *words: Any) -> None:
         # The other process may have ended: then this one is about to.
@@ -144,8 +147,12 @@ class Child:
                 return
             if word == "end":
                 return
-            workers = calls if word in ("call", "raw", "batch") else questions
-            workers.submit(self.answer, number, getattr(self, f"do_{word}"), *rest)
+            is_call = word in ("call", "raw", "batch")
+            workers = calls if is_call else questions
+            future = workers.submit(self.answer, number, getattr(self, f"do_{word}"), *rest)
+            if is_call:
+                self.calls.add(future)
+                future.add_done_callback(self.calls.discard)
 
     # ---- calls ----------------------------------------------------------------
 
@@ -179,7 +186,9 @@ class Child:
         return [self.plugin.flush_logs(timeout)]
 
     def do_shutdown(self, timeout: float) -> list[Any]:
-        return [self.plugin.shutdown(timeout)]
+        until = time.monotonic() + timeout
+        wait(self.calls.copy(), min(timeout, TIMEOUT_MAX))
+        return [self.plugin.shutdown(max(0.0, until - time.monotonic()))]
 
 
 def main(socket: int, control: int, data: int, parent: int) -> None:

@@ -115,10 +115,11 @@ class PluginProcess:
         if _is_delivering():
             raise InvalidStateError("a plugin cannot be called from a log callback")
         number, future = next(self.numbers), Future()
-        self.pending[number] = (future, guard, make)
+        text = json.dumps((number, word, *rest)).encode()
         try:
-            text = json.dumps((number, word, *rest)).encode()
             with self.sending:
+                # Counted as in flight and sent at once: no shutdown comes in between.
+                self.pending[number] = (future, guard, make)
                 self.connection.send_bytes(text)
         except OSError:
             # It has just ended; the reader finds out how.

@@ -352,6 +352,19 @@ def test_calls_that_wait_when_it_is_shut_down_are_refused():
     asyncio.run(work(load(concurrency=2)))
 
 
+def test_calls_that_an_isolated_plugin_counts_end_before_it_does():
+    """Also those that its process has taken and not begun: all of them are in flight."""
+
+    async def work(plugin):
+        started = [plugin.call_raw_async(SLEEP, micros(20_000)) for _ in range(12)]
+        assert plugin.in_flight == 12
+        assert await asyncio.to_thread(plugin.shutdown)
+        await asyncio.gather(*started)
+
+    for _ in range(3):
+        asyncio.run(work(load(isolate=True, concurrency=2)))
+
+
 def test_what_is_never_awaited_is_freed(tmp_path):
     path = tmp_path / "counts"
 

@@ -3,6 +3,7 @@
 use super::matches::for_each_bit;
 use super::test::{Bounds, Kind};
 use super::types::Cell;
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::{self, Path};
 
 /// Cells looked at together: a bit of a word for each.

@@ -9,6 +9,7 @@ use super::kernel;
 use super::plan::{self, Control, Plan, WINDOW};
 use super::source::{Skipped, Source};
 use super::windows::{self, Window};
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::{self, Path};
 use crate::error::{Error, Result};
 
