@@ -182,6 +182,44 @@ def test_histograms_count_as_numpy(context, cpu_path, name, bins):
     np.testing.assert_array_equal(array.histogram(uneven)[0], np.histogram(stored, uneven)[0])
 
 
+@given(
+    st.integers(1, 40) | st.sampled_from([5000]),
+    st.floats(-1e6, 1e6),
+    st.floats(1e-3, 1e6),
+    st.sampled_from(["linspace", "uneven", "nearly"]),
+    st.integers(0, 2**32),
+)
+def test_histograms_at_the_edges(bins, low, width, kind, seed):
+    """On an edge, a step of a float beside it, in between, outside, infinite, NaN."""
+    rng = np.random.default_rng(seed)
+    edges = np.linspace(low, low + width, bins + 1)
+    if kind == "uneven":
+        edges = np.sort(rng.uniform(low, low + width, bins + 1))
+    elif kind == "nearly":
+        edges += rng.uniform(-0.4, 0.4, bins + 1) * width / bins
+    values = rng.choice(edges, 400)
+    values[100:200] = np.nextafter(values[100:200], np.inf)
+    values[200:300] = np.nextafter(values[200:300], -np.inf)
+    values[300:380] = rng.uniform(low - width, low + 2 * width, 80)
+    values[380:] = rng.choice([np.nan, np.inf, -np.inf, edges[0], edges[-1]], 20)
+    array = GMemContext(7).array(400)
+    array[:] = rng.permutation(values)
+    expected, _ = np.histogram(values[~np.isnan(values)], edges)
+    try:
+        for path in ("auto", "portable"):
+            gmemx.set_cpu_path(path)
+            np.testing.assert_array_equal(array.histogram(edges)[0], expected)
+    finally:
+        gmemx.set_cpu_path("auto")
+
+
+def test_a_bin_without_an_end():
+    array = GMemContext(7).array(4)
+    array[:] = [np.inf, 5.0, -np.inf, 0.5]
+    assert array.histogram([0, 1, np.inf])[0].tolist() == [1, 2]
+    assert array.histogram([-np.inf, 1, 2])[0].tolist() == [2, 0]
+
+
 def test_histograms_have_the_support_as_their_range():
     context = GMemContext(7)
     array = context.array(1000, distribution=gmemx.uniform(2, 6))

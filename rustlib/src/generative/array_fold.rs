@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
+use super::array_bins::Bins;
 use super::vrns16::{REGION, TILE};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
@@ -321,64 +322,6 @@ fn extreme(cells: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
     if nan != 0 { f64::NAN } else { lanes.into_iter().reduce(pick).unwrap_or(f64::NAN) }
 }
 
-/// The bins of a histogram.
-struct Bins {
-    edges: Vec<f64>,
-    /// Bins in one unit of length, where all are as wide; the guess it gives is one off at most.
-    scale: Option<f64>,
-    counts: Vec<u64>,
-}
-
-impl Bins {
-    fn new(edges: &[f64]) -> Result<Bins> {
-        let rises = edges.windows(2).all(|pair| pair[0] <= pair[1]);
-        if edges.len() < 2 || !rises || edges.iter().any(|edge| edge.is_nan()) {
-            return Err(Error::InvalidArgument(format!(
-                "{} edges of bins: expected at least two that do not fall",
-                edges.len()
-            )));
-        }
-        let mut copy: Vec<f64> = Vec::new();
-        let mut counts = Vec::new();
-        let bins = edges.len() - 1;
-        let no_memory = |_| Error::OutOfMemory("out of memory: no room for the bins");
-        copy.try_reserve_exact(edges.len()).map_err(no_memory)?;
-        counts.try_reserve_exact(bins).map_err(no_memory)?;
-        copy.extend_from_slice(edges);
-        counts.resize(bins, 0);
-        let (first, last) = (edges[0], edges[bins]);
-        let scale = bins as f64 / (last - first);
-        let even = scale.is_finite()
-            && scale > 0.0
-            && edges.iter().enumerate().all(|(i, &edge)| {
-                let place = (edge - first) * scale;
-                (place - i as f64).abs() < 0.5
-            });
-        Ok(Bins { edges: copy, scale: even.then_some(scale), counts })
-    }
-
-    /// Counts elements; those outside, and NaN, are in no bin.
-    fn count(&self, cells: &[f64], counts: &mut [u64]) {
-        let last = counts.len() - 1;
-        let (low, high) = (self.edges[0], self.edges[last + 1]);
-        let Some(scale) = self.scale else {
-            for &cell in cells.iter().filter(|&&cell| cell >= low && cell <= high) {
-                let passed = self.edges.partition_point(|&edge| edge <= cell);
-                counts[passed.saturating_sub(1).min(last)] += 1;
-            }
-            return;
-        };
-        for &cell in cells {
-            if cell >= low && cell <= high {
-                let guess = (((cell - low) * scale) as usize).min(last);
-                let below = usize::from(cell < self.edges[guess]);
-                let above = usize::from(guess < last && cell >= self.edges[guess + 1]);
-                counts[guess - below + above] += 1;
-            }
-        }
-    }
-}
-
 /// A reduction of an array under way. It may be carried on in steps of any size, by any
 /// number of threads; the result has the same bits.
 pub struct ArrayFolding {
@@ -459,7 +402,7 @@ impl ArrayFolding {
     /// The counts of a histogram; None for anything else.
     pub fn counts(&self) -> Option<&[u64]> {
         match &self.state {
-            State::Bins(bins) => Some(&bins.counts),
+            State::Bins(bins) => Some(bins.counts()),
             _ => None,
         }
     }
@@ -558,19 +501,19 @@ impl Work<'_> {
     }
 
     fn count(&self, bins: &mut Bins) {
-        let mut totals = std::mem::take(&mut bins.counts);
-        let sum = Mutex::new(&mut totals);
-        let (bins_now, length) = (&*bins, bins.edges.len() - 1);
+        let mut total = bins.tally();
+        let sum = Mutex::new(&mut total);
+        let bins_now = &*bins;
         self.share(
-            || vec![0; length],
-            |counts, i| self.make(self.batch[i], |_, cells| bins_now.count(cells, counts)),
-            |counts| {
+            || bins_now.tally(),
+            |tally, i| self.make(self.batch[i], |_, cells| bins_now.count(cells, tally)),
+            |tally| {
                 if let Ok(mut sum) = sum.lock() {
-                    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                    sum.add(&tally);
                 }
             },
         );
-        bins.counts = totals;
+        bins.take_in(&total);
     }
 
     /// Makes a piece's elements and gives them to `each` block by block, with its number.

@@ -2,6 +2,7 @@
 //! until it is written, after which it lives in a sparse overlay.
 
 mod array;
+mod array_bins;
 mod array_fold;
 mod array_product;
 mod changes;
