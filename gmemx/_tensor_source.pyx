@@ -183,7 +183,7 @@ cdef Tensor of_numbers(object data, int code):
     or float64. Ragged data and integers that do not fit are no plain ones either.
     """
     cdef Nest nest
-    cdef Tensor made
+    cdef Tensor result
     cdef int wanted
     cdef int64_t[2] ends
     cdef char* at
@@ -198,14 +198,14 @@ cdef Tensor of_numbers(object data, int code):
         wanted = FLOAT64
     else:
         return None
-    made = tensor_new(wanted, nest.ndim, nest.extents, False)
-    at = made.ptr
+    result = tensor_new(wanted, nest.ndim, nest.extents, False)
+    at = result.ptr
     ends[0] = ends[1] = 0
     if not fill(data, 0, &nest, wanted, &at, ends):
         return None
     if wanted == INT64 and code >= 0 and not holds(code, ends):
         return None
-    return made
+    return result
 
 
 cdef inline bint is_sequence(object data):

@@ -33,7 +33,7 @@ import numpy as np
 
 from gmemx import _tensor_compute, _tensor_data, _tensor_source, _tensor_text
 from gmemx._dtypes import DType, dtype
-from gmemx.errors import InvalidArgumentError, UnsupportedError
+from gmemx.errors import InvalidArgumentError
 
 cdef extern from "Python.h":
     int PySlice_Unpack(object, Py_ssize_t*, Py_ssize_t*, Py_ssize_t*) except -1

@@ -51,6 +51,24 @@ pub fn path() -> Path {
     }
 }
 
+/// Runs a loop compiled for the path in use: plain Rust, inlined into a function that has the
+/// path's instructions.
+#[inline(always)]
+pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2<R>(body: impl FnOnce() -> R) -> R {
+            body()
+        }
+        if path() == Path::Avx2 {
+            // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+            return unsafe { with_avx2(body) };
+        }
+    }
+    body()
+}
+
 /// Selects a path for the whole process: `"portable"`, `"avx2"` or `"auto"`.
 pub fn select(name: &str) -> Result<()> {
     CURRENT.store(choose(name, best())? as u8, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::vrns16::{REGION, TILE};
 use super::{Context, Distribution, Generator, philox, vrns16};
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::tensor::DType;
@@ -235,17 +236,21 @@ impl From<Truth> for bool {
 }
 
 fn convert<T: Held>(cells: &[f64], out: &mut [T]) {
-    for (out, &cell) in out.iter_mut().zip(cells) {
-        *out = T::from_cell(cell);
-    }
+    cpu::dispatch(|| {
+        for (out, &cell) in out.iter_mut().zip(cells) {
+            *out = T::from_cell(cell);
+        }
+    });
 }
 
 /// Cells as the elements that they become when read.
 pub fn round(dtype: DType, cells: &mut [f64]) {
     fn each<T: Held>(cells: &mut [f64], back: impl Fn(T) -> f64) {
-        for cell in cells {
-            *cell = back(T::from_cell(*cell));
-        }
+        cpu::dispatch(|| {
+            for cell in cells {
+                *cell = back(T::from_cell(*cell));
+            }
+        });
     }
     match dtype {
         DType::Bool => each::<Truth>(cells, |value| f64::from(value.0)),

@@ -5,7 +5,6 @@
 //! The edges' are whole numbers up to a little, the slack. Whatever is further than that from a
 //! whole number is in the bin of that number; what is nearer is held against the edges.
 
-#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 use crate::error::{Error, Result};
 
@@ -100,18 +99,7 @@ impl Bins {
         let Some(even) = self.even.filter(|_| tally.banks == BANKS) else {
             return self.count_each(cells, tally);
         };
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn with_avx2(bins: &Bins, even: Even, cells: &[f64], tally: &mut Tally) {
-                bins.count_even(even, cells, tally);
-            }
-            if cpu::path() == cpu::Path::Avx2 {
-                // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
-                return unsafe { with_avx2(self, even, cells, tally) };
-            }
-        }
-        self.count_even(even, cells, tally);
+        cpu::dispatch(|| self.count_even(even, cells, tally));
     }
 
     #[inline(always)]

@@ -11,7 +11,6 @@ use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
 use super::array_bins::Bins;
 use super::vrns16::{REGION, TILE};
-#[cfg(target_arch = "x86_64")]
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -140,7 +139,7 @@ impl Op for Sum {
     const NOTHING: f64 = 0.0;
 
     fn block(self, cells: &[f64]) -> f64 {
-        on_this_cpu(cells, 0.0, |cells, _| across(sums(cells, |cell| cell)))
+        cpu::dispatch(|| across(sums(cells, |cell| cell)))
     }
 
     fn combine(self, a: f64, b: f64) -> f64 {
@@ -192,8 +191,8 @@ impl Op for Extreme {
 
     fn block(self, cells: &[f64]) -> f64 {
         match self.least {
-            true => on_this_cpu(cells, 0.0, |cells, _| extreme(cells, |a, b| a < b)),
-            false => on_this_cpu(cells, 0.0, |cells, _| extreme(cells, |a, b| a > b)),
+            true => cpu::dispatch(|| extreme(cells, |a, b| a < b)),
+            false => cpu::dispatch(|| extreme(cells, |a, b| a > b)),
         }
     }
 
@@ -242,9 +241,8 @@ impl Op for Spread {
     fn block(self, elements: &[f64]) -> Moments {
         let cells = elements.len() as f64;
         let mean = Sum.block(elements) / cells;
-        let squares = on_this_cpu(elements, mean, |elements, mean| {
-            across(sums(elements, |element| (element - mean) * (element - mean)))
-        });
+        let squares =
+            cpu::dispatch(|| across(sums(elements, |element| (element - mean) * (element - mean))));
         Moments { cells, mean, squares }
     }
 
@@ -265,23 +263,6 @@ fn bare_run(op: Reduction, context: &Context, array: &Array, piece: Piece) -> Op
         Piece::Run { start, length } if array.is_bare() => Some(context.region(op, start, length)),
         _ => None,
     }
-}
-
-/// Runs a loop compiled for this CPU; `number` is handed through.
-#[inline(always)]
-fn on_this_cpu(cells: &[f64], number: f64, body: impl Fn(&[f64], f64) -> f64) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2")]
-        fn with_avx2(cells: &[f64], number: f64, body: impl Fn(&[f64], f64) -> f64) -> f64 {
-            body(cells, number)
-        }
-        if cpu::path() == cpu::Path::Avx2 {
-            // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
-            return unsafe { with_avx2(cells, number, body) };
-        }
-    }
-    body(cells, number)
 }
 
 /// Sixteen sums side by side.
