@@ -15,10 +15,10 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from threading import TIMEOUT_MAX, Lock
+from threading import Lock
 from typing import Any
 
 from gmemx import errors
@@ -186,9 +186,13 @@ class Child:
         return [self.plugin.flush_logs(timeout)]
 
     def do_shutdown(self, timeout: float) -> list[Any]:
-        until = time.monotonic() + timeout
-        wait(self.calls.copy(), min(timeout, TIMEOUT_MAX))
-        return [self.plugin.shutdown(max(0.0, until - time.monotonic()))]
+        # First what came before this and has not reached the plugin, which would refuse it.
+        begun = time.monotonic()
+        left = timeout
+        while len(self.calls) > self.plugin.in_flight and left > 0:
+            time.sleep(0.001)
+            left = max(0.0, begun + timeout - time.monotonic())
+        return [self.plugin.shutdown(left)]
 
 
 def main(socket: int, control: int, data: int, parent: int) -> None:

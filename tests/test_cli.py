@@ -315,7 +315,9 @@ BENCHMARKS = {
         *("context_time", "context_bytes"),
     },
     "tensor": {
-        *("memoryview", "asarray", "from_dlpack", "dlpack", "dlpack_versioned", "slice", "create"),
+        *("memoryview", "asarray", "from_dlpack", "dlpack", "dlpack_versioned", "slice"),
+        *("element", "assign", "reshape", "copy", "create", "create_list", "create_copy"),
+        *("create_over", "create_dlpack"),
         *("pickle_numpy", "pickle", "pickle_strided", "fused", "fused_one"),
         *(f"sum_{name}{what}" for name in SUMS for what in ("", "_one")),
         *(f"read_{name}_{threads}" for name in SUMS for threads in (1, 2)),
