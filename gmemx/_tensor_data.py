@@ -55,7 +55,11 @@ def from_sequence(data: Any, dtype: Any) -> Tensor:
     """A tensor over an array of the numbers in nested sequences."""
     from gmemx import tensor as module
 
-    if holds_tensors(data, module.Tensor):
+    try:
+        mixed = holds_tensors(data, module.Tensor)
+    except RecursionError:
+        raise InvalidArgumentError("the data are nested without end, or too deeply") from None
+    if mixed:
         raise TypeError("the data hold tensors: make one of zeros and assign them to its parts")
     try:
         array = np.asarray(data)
