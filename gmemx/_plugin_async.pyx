@@ -18,7 +18,8 @@ import asyncio
 import weakref
 from collections import deque
 
-from gmemx.errors import InvalidStateError, PluginTimeoutError, plugin_error, plugin_failure
+from gmemx._failures import plugin_error, plugin_failure
+from gmemx.errors import InvalidStateError, PluginTimeoutError
 
 cdef enum:
     # Completions taken at once, and in one turn of the loop.

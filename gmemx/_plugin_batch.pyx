@@ -13,7 +13,8 @@ from gmemx cimport libgmemx
 from gmemx._plugin_exchange cimport Request, take_buffer
 from gmemx._plugin_response cimport PluginResponse
 
-from gmemx.errors import PluginArgumentError, plugin_error
+from gmemx._failures import plugin_error
+from gmemx.errors import PluginArgumentError
 
 
 cdef class Batch:

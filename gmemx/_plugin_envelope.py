@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from gmemx.errors import PluginException, SerializationError, plugin_error
+from gmemx._failures import plugin_error
+from gmemx.errors import PluginException, SerializationError
 
 SPACE = re.compile(r"[ \t\n\r]*")
 # Where a value ends, which is all that is wanted of the payload: it is passed on as it stands.

@@ -11,9 +11,8 @@ import os
 from threading import Lock
 from time import monotonic
 
-from gmemx.errors import (
-    PluginArgumentError, PluginLibraryError, PluginTimeoutError, plugin_error, plugin_failure,
-)
+from gmemx._failures import plugin_error, plugin_failure
+from gmemx.errors import PluginArgumentError, PluginLibraryError, PluginTimeoutError
 
 cdef const char* REFUSED = "the plugin is shut down"
 

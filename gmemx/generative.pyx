@@ -828,7 +828,7 @@ cdef class GMemContext:
         >>> before[3]
         0.5
         """
-        from gmemx.delta import difference
+        from gmemx._delta_merge import difference
 
         return difference(self, other)
 
@@ -877,7 +877,7 @@ cdef class GMemContext:
         >>> ours[0:3]
         array([1., 3., 2.])
         """
-        from gmemx.delta import merge
+        from gmemx._delta_merge import merge
 
         return merge(self, delta, on_conflict)
 

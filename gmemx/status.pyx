@@ -2,7 +2,7 @@
 
 from gmemx cimport libgmemx
 
-from gmemx.errors import from_status, pool_error
+from gmemx._failures import from_status, pool_error
 
 
 cdef int failed(int32_t status) except -1 nogil:

@@ -321,9 +321,9 @@ def test_what_is_sent_is_let_go_of():
 
 
 def test_exceptions_travel():
-    from gmemx import errors
+    from gmemx import _failures, errors
 
-    for kind in {*errors.PLUGIN_BY_CODE.values(), *errors.PLUGIN_BY_STATUS.values()}:
+    for kind in {*_failures.PLUGIN_BY_CODE.values(), *_failures.PLUGIN_BY_STATUS.values()}:
         made = kind("text", 99)
         again = pickle.loads(pickle.dumps(made))
         assert (type(again), str(again), again.message, again.error_code) == (

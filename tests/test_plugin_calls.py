@@ -285,10 +285,10 @@ def test_no_binary_transport(isolate):
 @pytest.mark.parametrize("code", [*range(1, 15), 2**32 - 1])
 @both
 def test_every_code_has_its_exception(code, isolate):
-    from gmemx import errors
+    from gmemx import _failures
     from gmemx.plugin import PluginException
 
-    kind = errors.PLUGIN_BY_CODE.get(code, PluginException)
+    kind = _failures.PLUGIN_BY_CODE.get(code, PluginException)
     assert (kind is PluginException) == (code > 13)
     with load(isolate=isolate) as plugin:
         for call in (

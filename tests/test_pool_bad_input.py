@@ -16,7 +16,7 @@ from pools import SHARED_MEMORY, files_of, linux_only, new_pool, unique_name
 
 import gmemx.cuda
 import gmemx.pool
-from gmemx import BufferPool, PoolError, errors
+from gmemx import BufferPool, PoolError, _failures, errors
 from gmemx.pool import BufferHandle
 
 pytestmark = linux_only
@@ -436,9 +436,9 @@ def test_pools_of_others():
 @pytest.mark.parametrize("status", range(1, 15))
 def test_every_status_has_an_exception(status):
     """Of pools, that is RuntimeError and the class that all of gmemx raises for it."""
-    error = errors.pool_error(status, "by hand")
+    error = _failures.pool_error(status, "by hand")
     assert isinstance(error, (errors.PoolError, RuntimeError))
-    kind = errors.BY_STATUS[status]
+    kind = _failures.BY_STATUS[status]
     assert isinstance(error, kind if status != 1 else errors.InvalidArgumentError)
     assert (error.status, str(error)) == (status, "by hand")
     again = pickle.loads(pickle.dumps(error))
@@ -452,11 +452,11 @@ def test_errors_of_the_system_keep_their_number():
     for number, builtin in (
         (errno.EEXIST, FileExistsError), (errno.EUSERS, OSError), (errno.ENOSPC, OSError)
     ):  # fmt: skip
-        error = errors.pool_error(9, "by hand", number)
+        error = _failures.pool_error(9, "by hand", number)
         assert isinstance(error, builtin)
         assert isinstance(error, PoolError)
         assert (error.errno, error.strerror) == (number, "by hand")
-    error = errors.pool_error(7, "by hand", errno.ENOENT)
+    error = _failures.pool_error(7, "by hand", errno.ENOENT)
     assert isinstance(error, FileNotFoundError)
     assert error.errno == errno.ENOENT
-    assert type(errors.pool_error(99, "new")) is PoolError
+    assert type(_failures.pool_error(99, "new")) is PoolError

@@ -10,7 +10,7 @@ import pytest
 from arrays import HAS_ZARR
 
 import gmemx
-from gmemx import errors
+from gmemx import _failures, errors
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -101,7 +101,7 @@ def test_every_status_has_its_row():
     for _, number, kind, builtin, advice in told.values():
         if number == "0":
             continue
-        error = errors.from_status(int(number), "text")
+        error = _failures.from_status(int(number), "text")
         assert type(error) is CLASSES[kind.strip("`")]
         assert isinstance(error, found_builtin(builtin))
         assert advice
@@ -129,7 +129,7 @@ def test_the_codes_of_plugins():
     codes = {row[0]: row[1] for row in rows(ERRORS) if row[0].isdigit()}
     assert len(codes) == 13
     for code, name in codes.items():
-        assert type(errors.plugin_error(int(code), "text")).__name__ == name.strip("`")
+        assert type(_failures.plugin_error(int(code), "text")).__name__ == name.strip("`")
 
 
 # ---- what is made of sources --------------------------------------------------
