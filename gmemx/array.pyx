@@ -413,14 +413,15 @@ cdef class VirtualArray:
         Returns
         -------
         int, float or numpy.ndarray
-            Integers and bools are added up without an error; floats in float64.
+            Integers and bools are added up without an error; floats in float64, or closer: see
+            `GMemContext.sum`.
 
         Examples
         --------
         >>> import gmemx
         >>> ctx = gmemx.GMemContext(42)
         >>> ctx.array((1000, 1000)).sum()
-        500302.76940728293
+        500302.7694072829
         >>> ctx.array((1000, 1000), "bool", distribution=gmemx.bernoulli(0.25)).sum()
         249551
         """

@@ -645,7 +645,10 @@ cdef class GMemContext:
         Returns
         -------
         float
-            The same bits for any number of threads.
+            The same bits for any number of threads. Of long runs of `vrns16` in which nothing
+            is written the leading 48 bits of each cell are added up without an error, the last
+            16 taken at their mean: off by at most 2**-49 a cell, and by about the root of `n`
+            times 2**-50 as a rule. Elsewhere cells are added in float64, in pairs of pairs.
 
         Raises
         ------

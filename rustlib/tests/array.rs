@@ -236,6 +236,58 @@ proptest! {
     }
 
     #[test]
+    fn long_runs_come_to_what_their_elements_do(
+        seed in any::<u64>(),
+        number in 0u8..6,
+        start in prop_oneof![any::<u64>(), (0u64..2_000_000).prop_map(|n| n.wrapping_neg())],
+        n in prop_oneof![30_000u64..100_000, 1_000_000u64..2_200_000, 4_200_000u64..4_500_000],
+        whole in any::<bool>(),
+        bins in 1usize..40,
+        even in any::<bool>(),
+        low in prop_oneof![-4.0f64..2.0, 0.2f64..0.7],
+        width in prop_oneof![0.1f64..9.0, 1e-9f64..1e-4],
+    ) {
+        let context = Context::new(seed, Generator::Vrns16);
+        let dtype = if whole { DType::Int16 } else { DType::Float64 };
+        let array = Array::new(start, &[n], &[1], dtype, distribution(number)).expect("an array");
+        let mut elements = vec![0.0; n as usize];
+        let cells = Array::new(start, &[n], &[1], DType::Float64, distribution(number));
+        context.read_array(&cells.expect("an array"), &mut elements, 2);
+        if whole {
+            elements.iter_mut().for_each(|value| *value = f64::from(*value as i16));
+        }
+        // By thousands, so that rounding does not add up.
+        let sum = |each: &dyn Fn(f64) -> f64| -> f64 {
+            elements.chunks(1000).map(|part| part.iter().map(|&v| each(v)).sum::<f64>()).sum()
+        };
+        let mean = sum(&|value| value) / n as f64;
+        let squares = sum(&|value| (value - mean).powi(2));
+        let mut edges: Vec<f64> = (0..=bins)
+            .map(|i| low + width * (i as f64 / bins as f64).powi(if even { 1 } else { 2 }))
+            .collect();
+        edges.sort_by(f64::total_cmp);
+        let mut counts = vec![0u64; bins];
+        for &value in elements.iter().filter(|&&value| value >= low && value <= edges[bins]) {
+            let passed = edges.partition_point(|&edge| edge <= value);
+            counts[passed.clamp(1, bins) - 1] += 1;
+        }
+        on_every_path(|| {
+            let value = |op| {
+                let folding = ArrayFolding::new(op, array.clone()).expect("some elements");
+                fold(&context, folding, u64::MAX, 2).value()
+            };
+            let least = elements.iter().copied().fold(f64::INFINITY, f64::min);
+            let greatest = elements.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(value(ArrayFold::Min), least);
+            assert_eq!(value(ArrayFold::Max), greatest);
+            let off = (value(ArrayFold::Squares) - squares).abs();
+            assert!(off <= squares * 1e-12, "{off} of {squares}");
+            let folding = ArrayFolding::histogram(array.clone(), &edges).expect("bins");
+            assert_eq!(fold(&context, folding, 3_000_000, 2).counts(), Some(&counts[..]));
+        });
+    }
+
+    #[test]
     fn products_are_those_of_the_elements(
         seed in any::<u64>(),
         number in 0u8..6,

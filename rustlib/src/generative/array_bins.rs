@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Cells that are looked at together.
 const GROUP: usize = 16;
 /// Counts of a bin, taken in turn: one alone would have to be written before it is read again.
-const BANKS: usize = 4;
+pub const BANKS: usize = 8;
 /// Bins up to which there are so many.
 const FEW: usize = 1 << 12;
 
@@ -35,7 +35,8 @@ struct Even {
     slack: f64,
 }
 
-/// What one thread has counted: each bin's counts, and behind them those of cells in no bin.
+/// What one thread has counted: each bin's counts, and behind them those of cells in no bin and
+/// of cells whose bin was not known.
 pub struct Tally {
     counts: Vec<u64>,
     banks: usize,
@@ -44,6 +45,15 @@ pub struct Tally {
 impl Tally {
     pub fn add(&mut self, other: &Tally) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// Counts one element in each of these bins.
+    #[inline(always)]
+    pub fn add_one_each(&mut self, bins: [u16; BANKS]) {
+        let (counts, _) = self.counts.as_chunks_mut::<BANKS>();
+        for (j, bin) in bins.into_iter().enumerate() {
+            counts[usize::from(bin)][j] += 1;
+        }
     }
 }
 
@@ -80,11 +90,27 @@ impl Bins {
         &self.counts
     }
 
+    /// How many bins there are, if so few that a tally has all banks.
+    pub fn few(&self) -> Option<usize> {
+        Some(self.counts.len()).filter(|&bins| bins <= FEW)
+    }
+
+    /// The bin of all elements from the first to the last, or how many bins there are where all
+    /// are in none; None where they are not all in the same.
+    pub fn find_all(&self, [first, last]: [f64; 2]) -> Option<usize> {
+        let (low, high) = self.ends;
+        if last < low || first > high {
+            return Some(self.counts.len());
+        }
+        let inside = first >= low && last <= high;
+        inside.then(|| self.bin(first)).filter(|&bin| bin == self.bin(last))
+    }
+
     /// Room to count in.
     pub fn tally(&self) -> Tally {
         let bins = self.counts.len();
-        let banks = if bins <= FEW { BANKS } else { 1 };
-        Tally { counts: vec![0; (bins + 1) * banks], banks }
+        let banks = if self.few().is_some() { BANKS } else { 1 };
+        Tally { counts: vec![0; (bins + 2) * banks], banks }
     }
 
     /// Adds what was counted to the bins.
@@ -147,17 +173,22 @@ impl Bins {
     fn count_each(&self, cells: &[f64], tally: &mut Tally) {
         let (low, high) = self.ends;
         for &cell in cells.iter().filter(|&&cell| cell >= low && cell <= high) {
-            let bin = match self.even {
-                Some(even) => {
-                    let guess = ((cell - low) * even.scale) as usize;
-                    self.nearby(guess.min(self.counts.len()), cell)
-                }
-                None => {
-                    let passed = self.edges.partition_point(|&edge| edge <= cell);
-                    passed.saturating_sub(1).min(self.counts.len() - 1)
-                }
-            };
-            tally.counts[bin * tally.banks] += 1;
+            tally.counts[self.bin(cell) * tally.banks] += 1;
+        }
+    }
+
+    /// The bin of a cell that is in one.
+    #[inline(always)]
+    fn bin(&self, cell: f64) -> usize {
+        match self.even {
+            Some(even) => {
+                let guess = ((cell - self.ends.0) * even.scale) as usize;
+                self.nearby(guess.min(self.counts.len()), cell)
+            }
+            None => {
+                let passed = self.edges.partition_point(|&edge| edge <= cell);
+                passed.saturating_sub(1).min(self.counts.len() - 1)
+            }
         }
     }
 }

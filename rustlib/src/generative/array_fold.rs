@@ -10,14 +10,16 @@ use std::sync::Mutex;
 use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
 use super::array_bins::Bins;
+use super::array_sieve::Sieve;
+use super::leading::Untouched;
 use super::vrns16::{REGION, TILE};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::tensor::Reduction;
 use crate::tensor::dtype::Class;
 use crate::tensor::reduce::float::across;
 use crate::tensor::reduce::fold::Tree;
+use crate::tensor::{DType, Reduction};
 
 /// Elements of a piece where cells do not follow each other; rows up to this long are
 /// taken several to a piece.
@@ -66,6 +68,15 @@ impl Piece {
         match self {
             Piece::Run { length, .. } | Piece::Part { length, .. } => length,
         }
+    }
+
+    /// What of it can be taken by leading bits, and the first cell and the length of what is
+    /// before and behind that.
+    fn untouched(self, context: &Context) -> Option<(Untouched, [(u64, usize); 2])> {
+        let Piece::Run { start, length } = self else { return None };
+        let part = context.untouched(start, length)?;
+        let behind = start.wrapping_add((length - part.tail) as u64);
+        Some((part, [(start, part.head), (behind, part.tail)]))
     }
 
     /// How many blocks it is made in.
@@ -147,7 +158,12 @@ impl Op for Sum {
     }
 
     fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<f64> {
-        bare_run(Reduction::Sum, context, array, piece)
+        match piece {
+            Piece::Run { start, length } if array.is_bare() => {
+                Some(context.region(Reduction::Sum, start, length))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -217,8 +233,26 @@ impl Op for Extreme {
     }
 
     fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<f64> {
-        let op = if self.least { Reduction::Min } else { Reduction::Max };
-        bare_run(op, context, array, piece)
+        if !array.distribution.rises() || array.dtype == DType::Bool {
+            return None;
+        }
+        let (part, [head, tail]) = piece.untouched(context)?;
+        let mut best = None;
+        let mut take = |cells: &mut [f64]| {
+            let one = self.block(cells);
+            best = Some(best.map_or(one, |best| self.combine(best, one)));
+        };
+        let mut cells = part.extremes(self.least);
+        array.distribution.apply(&mut cells);
+        round(array.dtype, &mut cells);
+        take(&mut cells);
+        for (start, length) in [head, tail] {
+            context.visit(array, start, length, |_, cells| {
+                round(array.dtype, cells);
+                take(cells);
+            });
+        }
+        best
     }
 }
 
@@ -255,13 +289,18 @@ impl Op for Spread {
             squares: a.squares + b.squares + shift * shift * (a.cells * share),
         }
     }
-}
 
-/// The fold of cells in a row as the context itself makes it.
-fn bare_run(op: Reduction, context: &Context, array: &Array, piece: Piece) -> Option<f64> {
-    match piece {
-        Piece::Run { start, length } if array.is_bare() => Some(context.region(op, start, length)),
-        _ => None,
+    fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<Moments> {
+        let (part, ends) = piece.untouched(context).filter(|_| array.is_bare())?;
+        let cells = part.cells() as f64;
+        let (sum, squares) = part.moments();
+        let mut all = Moments { cells, mean: 0.5 + sum / cells, squares };
+        for (start, length) in ends {
+            context.visit(array, start, length, |_, cells| {
+                all = self.combine(all, self.block(cells));
+            });
+        }
+        Some(all)
     }
 }
 
@@ -316,7 +355,7 @@ enum State {
     Exact { sum: i128, mean: bool },
     Extreme { tree: Tree<f64>, op: Extreme },
     Spread(Tree<Moments>),
-    Bins(Bins),
+    Bins { bins: Bins, sieve: Option<Sieve> },
 }
 
 impl ArrayFolding {
@@ -345,7 +384,9 @@ impl ArrayFolding {
     pub fn histogram(array: Array, edges: &[f64]) -> Result<ArrayFolding> {
         let array = array.into_owned();
         let pieces = Pieces::new(&array);
-        Ok(ArrayFolding { array, pieces, state: State::Bins(Bins::new(edges)?) })
+        let bins = Bins::new(edges)?;
+        let sieve = Sieve::new(&array, &bins).filter(|_| pieces.runs);
+        Ok(ArrayFolding { array, pieces, state: State::Bins { bins, sieve } })
     }
 
     /// How many elements are still to be taken in.
@@ -366,7 +407,7 @@ impl ArrayFolding {
             State::Spread(tree) => {
                 tree.finish(|a, b| Spread.combine(a, b)).map_or(0.0, |all| all.squares)
             }
-            State::Bins(_) => f64::NAN,
+            State::Bins { .. } => f64::NAN,
         };
         // One NaN for all: which one arithmetic makes is the CPU's choice.
         if value.is_nan() { f64::NAN } else { value }
@@ -383,7 +424,7 @@ impl ArrayFolding {
     /// The counts of a histogram; None for anything else.
     pub fn counts(&self) -> Option<&[u64]> {
         match &self.state {
-            State::Bins(bins) => Some(bins.counts()),
+            State::Bins { bins, .. } => Some(bins.counts()),
             _ => None,
         }
     }
@@ -426,7 +467,7 @@ impl ArrayFolding {
                 work.fold(op, &mut tree);
                 *sum += tree.finish(|a, b| a + b).unwrap_or(0);
             }
-            State::Bins(bins) => work.count(bins),
+            State::Bins { bins, sieve } => work.count(bins, sieve.as_ref()),
         }
     }
 }
@@ -481,13 +522,23 @@ impl Work<'_> {
         }
     }
 
-    fn count(&self, bins: &mut Bins) {
+    fn count(&self, bins: &mut Bins, sieve: Option<&Sieve>) {
         let mut total = bins.tally();
         let sum = Mutex::new(&mut total);
         let bins_now = &*bins;
         self.share(
             || bins_now.tally(),
-            |tally, i| self.make(self.batch[i], |_, cells| bins_now.count(cells, tally)),
+            |tally, i| {
+                let piece = self.batch[i];
+                let Some((sieve, (part, ends))) = sieve.zip(piece.untouched(self.context)) else {
+                    return self.make(piece, |_, cells| bins_now.count(cells, tally));
+                };
+                sieve.count(self.array, &part, bins_now, tally);
+                for (start, length) in ends {
+                    let end = Piece::Run { start, length };
+                    self.make(end, |_, cells| bins_now.count(cells, tally));
+                }
+            },
             |tally| {
                 if let Ok(mut sum) = sum.lock() {
                     sum.add(&tally);

@@ -155,6 +155,18 @@ impl<'a> Distribution<'a> {
         matches!(self, Distribution::Unit)
     }
 
+    /// Whether values rise with the cells: where these are apart by 2^-16, always, and where
+    /// they are closer, but for rounding.
+    pub fn rises(&self) -> bool {
+        match self {
+            Distribution::Unit
+            | Distribution::Uniform { .. }
+            | Distribution::Normal { .. }
+            | Distribution::Integers { .. } => true,
+            Distribution::Bernoulli { .. } | Distribution::Choice { .. } => false,
+        }
+    }
+
     /// No value is further from zero.
     pub fn reach(&self) -> f64 {
         match self {

@@ -176,6 +176,20 @@ impl Overlay {
         });
     }
 
+    /// Whether a cell of `[start, start + length)`, wrapping, may be written: yes too where to
+    /// find out would take longer than to read them.
+    pub fn may_reach(&self, start: u64, length: usize) -> bool {
+        const FEW: usize = 1024;
+        let Some(map) = self.written() else { return false };
+        let inside = |page: u64, cells: &Page| {
+            let cell = |slot| page * PAGE as u64 + u64::from(slot);
+            (0..PAGE as u32).any(|slot| {
+                cell(slot).wrapping_sub(start) < length as u64 && cells.get(slot).is_some()
+            })
+        };
+        self.len() > FEW || map.iter().any(|entry| inside(*entry.key(), entry.value()))
+    }
+
     /// Lays the written cells among `addresses` over `out`, slot by slot.
     pub fn lay_over_many(&self, addresses: &[u64], out: &mut [f64]) {
         let Some(map) = self.written() else { return };

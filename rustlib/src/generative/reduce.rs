@@ -120,22 +120,35 @@ impl Context {
 
     /// Some cells of one aligned region.
     pub(super) fn region(&self, op: Reduction, start: u64, length: usize) -> f64 {
+        let Some(part) = self.untouched(start, length) else {
+            return self.cell_by_cell(op, start, length).unwrap_or(0.0);
+        };
+        let middle = match op {
+            Reduction::Min | Reduction::Max => {
+                let cells = part.extremes(op == Reduction::Min);
+                cells.into_iter().reduce(|a, b| combine(op, a, b))
+            }
+            _ => Some(part.sum()),
+        };
+        let behind = start.wrapping_add((length - part.tail) as u64);
+        let head = self.cell_by_cell(op, start, part.head);
+        let tail = self.cell_by_cell(op, behind, part.tail);
+        let all = head.into_iter().chain(middle).chain(tail);
+        all.reduce(|a, b| combine(op, a, b)).unwrap_or(0.0)
+    }
+
+    /// The same as cells, which are made; None of none.
+    fn cell_by_cell(&self, op: Reduction, start: u64, length: usize) -> Option<f64> {
         let head = (start.wrapping_neg() as usize % TILE).min(length);
         let blocks = (length - head) / TILE;
         let tail = length - head - blocks * TILE;
         let body = start.wrapping_add(head as u64);
         let mut results = vec![0.0; blocks];
-        // Where nothing is written, a sum needs no cell by itself.
-        let bare = matches!(op, Reduction::Sum | Reduction::Mean) && self.overlay.is_empty();
-        let summed = bare
-            && self.generator == Generator::Vrns16
-            && vrns16::sums(self.seed, body, blocks, |i, lanes| results[i] = across(lanes));
         let visit = |i: usize, cells: &mut [f64; TILE]| {
             self.overlay.lay_over(body.wrapping_add((i * TILE) as u64), cells);
             results[i] = fold_block(op, cells);
         };
         match self.generator {
-            _ if summed => {}
             Generator::Vrns16 => vrns16::visit(self.seed, body, blocks, visit),
             Generator::Philox => philox::visit(self.seed, body, blocks, visit),
         }
@@ -150,7 +163,7 @@ impl Context {
         for result in first.into_iter().chain(results).chain(last) {
             tree.push(0, result, |a, b| combine(op, a, b));
         }
-        tree.finish(|a, b| combine(op, a, b)).unwrap_or(0.0)
+        tree.finish(|a, b| combine(op, a, b))
     }
 }
 

@@ -230,39 +230,6 @@ fn cells(h: __m256i) -> __m256d {
     _mm256_mul_pd(to_f64x4(h), _mm256_set1_pd(UNIT))
 }
 
-/// The sums of a block of `GROUPS` groups: lane j has that of every sixteenth cell from j on.
-///
-/// # Safety
-/// AVX2; `GROUPS` groups are the whole block.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub unsafe fn sum_groups<const GROUPS: usize>(block: &Block) -> [f64; GROUP] {
-    let s = block.permutation;
-    let mut sums = [_mm256_setzero_pd(); GROUP / 4];
-    for g in 0..GROUPS {
-        let j = (g * GROUP) ^ (s & !(GROUP - 1));
-        let mut acc = [_mm256_setzero_si256(); GROUP / 4];
-        for slice in &block.slices {
-            for (k, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: each slice holds a whole block from its pointer on.
-                let part = unsafe { _mm256_loadu_si256(slice.add(j + 4 * k).cast()) };
-                *acc = _mm256_xor_si256(*acc, part);
-            }
-        }
-        for (sum, h) in sums.iter_mut().zip(acc) {
-            *sum = _mm256_add_pd(*sum, to_f64x4(h));
-        }
-    }
-    // Scaled and put in order only now: a power of two leaves all roundings as they
-    // are, and a permutation within groups swaps whole lanes.
-    let mut lanes = [0.0; GROUP];
-    for (sum, lanes) in sums.into_iter().zip(lanes.as_chunks_mut::<4>().0) {
-        // SAFETY: room for four f64.
-        unsafe { _mm256_storeu_pd(lanes.as_mut_ptr(), sum) };
-    }
-    std::array::from_fn(|lane| lanes[lane ^ (s % GROUP)] * UNIT)
-}
-
 /// Writes `groups` groups of [`GROUP`] cells of one block, from group `first` on.
 ///
 /// # Safety

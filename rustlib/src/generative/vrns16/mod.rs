@@ -12,6 +12,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub mod planes;
 mod runs;
 mod tables;
 
@@ -127,22 +128,6 @@ pub fn fill_runs(
 /// Cells of the blocks that [`visit`] makes; a run of them must lie within [`REGION`]
 /// aligned cells.
 pub use tables::{REGION, TILE};
-
-/// As [`visit`], but gives only the sums of each block's cells: that of every sixteenth
-/// from cell j on as lane j. False, and nothing is given, where that is no faster.
-pub fn sums(seed: u64, start: u64, blocks: usize, each: impl FnMut(usize, [f64; 16])) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2
-        && blocks >= FEW
-        && let Some(tables) = tables::get()
-    {
-        // SAFETY: as in `value`.
-        unsafe { tables.sums(seed, start, blocks, each) };
-        return true;
-    }
-    let _ = (seed, start, blocks, each);
-    false
-}
 
 /// Blocks below which most of the tiles are empty.
 const FEW: usize = REGION / TILE / 4;

@@ -53,17 +53,20 @@ unsafe impl Send for Tables {}
 // SAFETY: as above.
 unsafe impl Sync for Tables {}
 
-/// Where table i begins. Each is followed by a repetition of its first `BLOCK`
-/// entries, so that a slice never has to wrap.
-const STARTS: [usize; 17] = {
+/// Where each table begins.
+const STARTS: [usize; 17] = starts(BLOCK);
+
+/// Where table i begins, and last where all of them end. Each is followed by a repetition of
+/// its first entries, so that a slice of `longest` never has to wrap.
+pub const fn starts(longest: usize) -> [usize; 17] {
     let mut starts = [0; 17];
     let mut i = 0;
     while i < 16 {
-        starts[i + 1] = starts[i] + PRIMES[i] as usize + BLOCK;
+        starts[i + 1] = starts[i] + PRIMES[i] as usize + longest;
         i += 1;
     }
     starts
-};
+}
 
 /// How far beyond the first block's slice of table i the slices of a tile reach.
 #[cfg(target_arch = "x86_64")]
@@ -87,11 +90,9 @@ impl Tables {
     fn build() -> Option<Tables> {
         let entries = allocate(STARTS[16])?;
         for i in 0..16 {
-            let p = PRIMES[i];
-            for r in 0..p + BLOCK as u64 {
-                let entry = fmix64((r % p) | (p << 16) | (i as u64) << 32);
+            for r in 0..PRIMES[i] + BLOCK as u64 {
                 // SAFETY: table i ends where the next begins, inside the allocation.
-                unsafe { entries.add(STARTS[i] + r as usize).write(entry) };
+                unsafe { entries.add(STARTS[i] + r as usize).write(entry(i, r)) };
             }
         }
         Some(Tables { first: entries })
@@ -144,34 +145,19 @@ impl Tables {
     ) {
         let kernel = kernel(false);
         let mut cells = Cells([0.0; TILE]);
-        for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, place, residues| {
-            self.fetch_ahead(place);
-            let block = self.block(residues, seed as usize % TILE);
-            // SAFETY: room for a whole block.
-            unsafe { kernel(&block, 0, TILE / GROUP, cells.0.as_mut_ptr()) };
-            each(at / TILE, &mut cells.0);
-        });
-    }
-
-    /// As `visit`, but gives only the sums of the blocks' cells, lane by lane: they are
-    /// never stored.
-    ///
-    /// # Safety
-    /// The CPU has AVX2.
-    #[cfg(target_arch = "x86_64")]
-    pub unsafe fn sums(
-        &self,
-        seed: u64,
-        start: u64,
-        blocks: usize,
-        mut each: impl FnMut(usize, [f64; GROUP]),
-    ) {
-        for_each_tiled(seed, start, blocks * TILE, 0..STRIDE / TILE, |at, place, residues| {
-            self.fetch_ahead(place);
-            let block = self.block(residues, seed as usize % TILE);
-            // SAFETY: the caller vouches for AVX2; the block has `TILE` cells.
-            each(at / TILE, unsafe { super::avx2::sum_groups::<{ TILE / GROUP }>(&block) });
-        });
+        for_each_tiled::<TILE, STRIDE>(
+            seed,
+            start,
+            blocks * TILE,
+            0..STRIDE / TILE,
+            |at, place, residues| {
+                self.fetch_ahead(place);
+                let block = self.block(residues, seed as usize % TILE);
+                // SAFETY: room for a whole block.
+                unsafe { kernel(&block, 0, TILE / GROUP, cells.0.as_mut_ptr()) };
+                each(at / TILE, &mut cells.0);
+            },
+        );
     }
 
     /// Fetches what the next tile is the first to read of one table: another table for
@@ -259,14 +245,20 @@ impl Tables {
     /// Some tiles of a run of whole blocks that lies in one aligned region.
     fn tiles(&self, body: &Body, run: Range<usize>, tiles: Range<usize>) {
         let start = body.address(run.start);
-        for_each_tiled(body.seed, start, run.len(), tiles, |at, place, residues| {
-            self.fetch_ahead(place);
-            let block = self.block(residues, body.seed as usize % TILE);
-            let out = body.out.wrapping_add(run.start + at);
-            // SAFETY: `at` is a multiple of TILE below the run's length, which is one
-            // too, so a whole block fits.
-            unsafe { (body.kernel)(&block, 0, TILE / GROUP, out) };
-        });
+        for_each_tiled::<TILE, STRIDE>(
+            body.seed,
+            start,
+            run.len(),
+            tiles,
+            |at, place, residues| {
+                self.fetch_ahead(place);
+                let block = self.block(residues, body.seed as usize % TILE);
+                let out = body.out.wrapping_add(run.start + at);
+                // SAFETY: `at` is a multiple of TILE below the run's length, which is one
+                // too, so a whole block fits.
+                unsafe { (body.kernel)(&block, 0, TILE / GROUP, out) };
+            },
+        );
     }
 
     #[inline(always)]
@@ -283,16 +275,17 @@ impl Tables {
 /// A block's place in its tile.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "the SIMD path reads it"))]
-struct Place<'a> {
+pub struct Place<'a> {
     block: usize,
     /// The residues of the tile's first block.
     first: &'a [u32; 16],
 }
 
 /// Calls `each(at, place, residues)` for the blocks of some tiles that lie in a run of
-/// `length` cells from `start` on: whole blocks inside one aligned region.
+/// `length` cells from `start` on: whole blocks of `TILE` cells inside one aligned region,
+/// those of a tile `STRIDE` apart.
 #[inline(always)]
-fn for_each_tiled(
+pub fn for_each_tiled<const TILE: usize, const STRIDE: usize>(
     seed: u64,
     start: u64,
     length: usize,
@@ -310,7 +303,7 @@ fn for_each_tiled(
             if at < length {
                 each(at, Place { block, first: &first_residues }, r);
             }
-            advance(&mut r);
+            advance::<STRIDE>(&mut r);
         }
     }
 }
@@ -331,9 +324,9 @@ pub fn residues(x: u64) -> [u32; 16] {
     r
 }
 
-/// The residues `STRIDE` further on.
+/// The residues `STRIDE` further on: less than two primes.
 #[inline(always)]
-fn advance(r: &mut [u32; 16]) {
+fn advance<const STRIDE: usize>(r: &mut [u32; 16]) {
     for (r, p) in r.iter_mut().zip(PRIMES) {
         let v = *r + (STRIDE as u64 % p) as u32;
         *r = v.min(v.wrapping_sub(p as u32));
@@ -408,11 +401,17 @@ unsafe fn portable_groups(block: &Block, first: usize, groups: usize, out: *mut 
     }
 }
 
-/// Room for the tables, in huge pages where the system has them: sixteen
+/// What channel i gives for x = r.
+pub fn entry(i: usize, r: u64) -> u64 {
+    let p = PRIMES[i];
+    fmix64((r % p) | (p << 16) | (i as u64) << 32)
+}
+
+/// Room for tables, in huge pages where the system has them: sixteen
 /// streams at once are hard on the TLB.
-fn allocate(entries: usize) -> Option<NonNull<u64>> {
+pub fn allocate<T>(entries: usize) -> Option<NonNull<T>> {
     const HUGE_PAGE: usize = 2 << 20;
-    let bytes = (entries * size_of::<u64>()).next_multiple_of(HUGE_PAGE);
+    let bytes = (entries * size_of::<T>()).next_multiple_of(HUGE_PAGE);
     let layout = std::alloc::Layout::from_size_align(bytes, HUGE_PAGE).ok()?;
     // SAFETY: the layout has a size above zero.
     let memory = NonNull::new(unsafe { std::alloc::alloc(layout) })?;
