@@ -2,7 +2,9 @@
 //! threads.
 
 use gmemx::cpu;
-use gmemx::generative::{Array, ArrayFold, ArrayFolding, Context, Distribution, Generator, Truth};
+use gmemx::generative::{
+    Array, ArrayFold, ArrayFolding, Context, Distribution, Generator, Held, Truth,
+};
 use gmemx::tensor::DType;
 use proptest::prelude::*;
 
@@ -331,6 +333,41 @@ proptest! {
 }
 
 /// Writing goes to the cells that reading comes from.
+/// Results too large for the caches, at every place in a vector, against small ones.
+#[test]
+fn large_results_are_what_small_ones_are() {
+    fn check<T: Held + PartialEq + std::fmt::Debug>(dtype: DType, number: u8) {
+        let context = Context::new(99, Generator::Vrns16);
+        let n = (1 << 20) / size_of::<T>() + 333;
+        for (shift, start) in [(0, 1 << 40), (1, (1 << 40) + 1), (2, 77), (3, u64::MAX - 1000)] {
+            let part = |from: usize, length: usize| {
+                let start = start.wrapping_add(from as u64);
+                let distribution = distribution(number);
+                Array::new(start, &[length as u64], &[1], dtype, distribution).expect("an array")
+            };
+            let mut wanted = vec![T::from_cell(7.0); n];
+            for (i, chunk) in wanted.chunks_mut(1000).enumerate() {
+                context.read_array(&part(i * 1000, chunk.len()), chunk, 1);
+            }
+            on_every_path(|| {
+                for threads in [1, 3] {
+                    let mut room = vec![T::from_cell(7.0); n + 10];
+                    context.read_array(&part(0, n), &mut room[shift..shift + n], threads);
+                    assert!(room[shift..shift + n] == wanted);
+                    let beside = room[..shift].iter().chain(&room[shift + n..]);
+                    assert!(beside.copied().all(|value| value == T::from_cell(7.0)));
+                }
+            });
+        }
+    }
+    for number in 0..6 {
+        check::<f64>(DType::Float64, number);
+        check::<f32>(DType::Float32, number);
+        check::<i16>(DType::Int16, number);
+        check::<u8>(DType::Uint8, number);
+    }
+}
+
 #[test]
 fn what_is_written_is_read() {
     let context = Context::new(5, Generator::Vrns16);

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::vrns16::{REGION, TILE};
-use super::{Context, Distribution, Generator, philox, vrns16};
+use super::{Context, Distribution, Generator, philox, streaming, vrns16};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -301,7 +301,7 @@ impl Context {
         }
         if nest.step == 1 && nest.length >= (REGION / 4) as u64 {
             return nest.for_each_row(from, out.len(), |start, at, length| {
-                self.read_run(array, start, &mut out[at..at + length]);
+                self.read_run(array, start, &mut out[at..at + length], whole);
             });
         }
         if let Some(cells) = T::as_cells(out) {
@@ -332,17 +332,29 @@ impl Context {
         }
     }
 
-    /// A long run of consecutive cells.
-    fn read_run<T: Held>(&self, array: &Array, start: u64, out: &mut [T]) {
+    /// A long run of consecutive cells, in a read of `whole`.
+    fn read_run<T: Held>(&self, array: &Array, start: u64, out: &mut [T], whole: usize) {
+        let far = whole * size_of::<T>() >= streaming::FROM;
+        let mut near = [T::from_cell(0.0); TILE];
         let mut at = 0;
         while at < out.len() {
             let start = start.wrapping_add(at as u64);
             let length = (REGION - start as usize % REGION).min(out.len() - at);
             let part = &mut out[at..at + length];
             self.visit(array, start, length, |i, cells| {
-                convert(cells, &mut part[i..i + cells.len()]);
+                let out = &mut part[i..i + cells.len()];
+                if far {
+                    let near = &mut near[..cells.len()];
+                    convert(cells, near);
+                    streaming::copy(near, out);
+                } else {
+                    convert(cells, out);
+                }
             });
             at += length;
+        }
+        if far {
+            streaming::end();
         }
     }
 

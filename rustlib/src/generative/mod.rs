@@ -15,6 +15,7 @@ mod page;
 pub mod philox;
 pub mod reduce;
 pub mod store;
+mod streaming;
 pub mod vrns16;
 
 use std::io;

@@ -233,8 +233,7 @@ fn cells(h: __m256i) -> __m256d {
 /// Writes `groups` groups of [`GROUP`] cells of one block, from group `first` on.
 ///
 /// # Safety
-/// AVX2; `first + groups` groups lie in the block; `out` takes all of them and,
-/// where `STREAM`, is aligned to 16 bytes.
+/// AVX2; `first + groups` groups lie in the block; `out` takes all of them.
 #[target_feature(enable = "avx2")]
 pub unsafe fn groups<const STREAM: bool>(
     block: &Block,
@@ -258,6 +257,8 @@ pub unsafe fn groups<const STREAM: bool>(
         order(7),
     );
     let vectors = (s % GROUP) >> 2;
+    // Streamed stores of two cells have to be aligned, those of one not.
+    let pairs = out.addr().is_multiple_of(16);
     for g in 0..groups {
         let j = ((first + g) * GROUP) ^ (s & !(GROUP - 1));
         let mut acc = [_mm256_setzero_si256(); GROUP / 4];
@@ -273,34 +274,21 @@ pub unsafe fn groups<const STREAM: bool>(
             // SAFETY: the caller gives room for `groups` whole groups.
             unsafe {
                 let target = out.add(g * GROUP + 4 * (k ^ vectors));
-                if STREAM {
+                if !STREAM {
+                    _mm256_storeu_pd(target, v);
+                } else if pairs {
                     _mm_stream_pd(target, _mm256_castpd256_pd128(v));
                     _mm_stream_pd(target.add(2), _mm256_extractf128_pd::<1>(v));
                 } else {
-                    _mm256_storeu_pd(target, v);
+                    let inner = _mm256_permute4x64_pd::<0b1001>(v);
+                    let bits = _mm256_castpd_si256(v);
+                    _mm_stream_si64(target.cast(), _mm256_extract_epi64::<0>(bits));
+                    _mm_stream_pd(target.add(1), _mm256_castpd256_pd128(inner));
+                    _mm_stream_si64(target.add(3).cast(), _mm256_extract_epi64::<3>(bits));
                 }
             }
         }
     }
-}
-
-/// Copies cells past the caches.
-///
-/// # Safety
-/// AVX2; the slices have the same length, a multiple of four, and `out` is aligned to 32 bytes.
-#[target_feature(enable = "avx2")]
-pub unsafe fn stream(cells: &[f64], out: &mut [f64]) {
-    let fours = cells.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<4>().0);
-    for (four, out) in fours {
-        // SAFETY: four cells each; the caller vouches for the alignment.
-        unsafe { _mm256_stream_pd(out.as_mut_ptr(), _mm256_loadu_pd(four.as_ptr())) };
-    }
-}
-
-/// Makes streamed stores visible to other threads.
-pub fn end_of_streaming() {
-    // SAFETY: every x86-64 CPU has SSE.
-    unsafe { _mm_sfence() };
 }
 
 #[cfg(test)]

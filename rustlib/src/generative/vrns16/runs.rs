@@ -3,10 +3,11 @@
 //! Short runs far from each other would each read sixteen slices that are new to the
 //! caches. So runs are cut into blocks, and blocks are sorted by where their slices begin:
 //! those that are about a multiple of `STRIDE` apart read nearly the same ones. Results too
-//! many for the caches are streamed, in whole lines of memory: what several blocks share
-//! of a line waits until all of it is made.
+//! many for the caches are streamed: whole blocks as they are, parts of them in whole lines of
+//! memory, where what several share of a line waits until all of it is made.
 
 use super::tables::{Cells, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
+use crate::generative::streaming;
 
 /// Blocks that are sorted at a time.
 const MOST: usize = 4096;
@@ -31,12 +32,14 @@ struct Part {
     count: u8,
 }
 
-/// A line that several parts share, and how many of its cells are made.
+/// A line that several parts share, and a bit for each of its cells that is made and waits.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Shared {
     cells: [f64; LINE],
-    made: usize,
+    waiting: u8,
+    /// Where in `out` it begins: before it, wrapping, perhaps.
+    at: usize,
 }
 
 /// Runs still to be made; they follow each other in `out`.
@@ -45,7 +48,9 @@ pub struct Runs<'a> {
     seed: u64,
     out: &'a mut [f64],
     stream: bool,
-    kernel: Kernel,
+    /// For what goes to its place at once, and for what waits.
+    far: Kernel,
+    near: Kernel,
     parts: Vec<Part>,
     order: Vec<u16>,
     shared: Vec<Shared>,
@@ -56,9 +61,9 @@ pub struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     pub fn new(tables: &'static Tables, seed: u64, out: &'a mut [f64], stream: bool) -> Runs<'a> {
-        let kernel = kernel(false);
+        let (far, near) = (kernel(stream), kernel(false));
         let (parts, order, shared) = (Vec::new(), Vec::new(), Vec::new());
-        Runs { tables, seed, out, stream, kernel, parts, order, shared, start: 0, base: 0 }
+        Runs { tables, seed, out, stream, far, near, parts, order, shared, start: 0, base: 0 }
     }
 
     /// `out[at + j]` = the cell at `start + j`, for `length` of them: behind the last run.
@@ -105,7 +110,7 @@ impl<'a> Runs<'a> {
         if self.stream {
             let lines = self.line_behind(last) as usize + 1;
             self.shared.clear();
-            self.shared.resize(lines, Shared { cells: [0.0; LINE], made: 0 });
+            self.shared.resize(lines, Shared { cells: [0.0; LINE], waiting: 0, at: 0 });
         }
         let mut cells = Cells([0.0; TILE]);
         for i in 0..self.parts.len() {
@@ -114,22 +119,24 @@ impl<'a> Runs<'a> {
             let groups = first / GROUP..(first + count).div_ceil(GROUP);
             let at = self.base + part.at as usize;
             let block = self.tables.block(residues(part.x), self.seed as usize % TILE);
-            let whole = count == groups.len() * GROUP;
-            let target = match whole && !self.stream {
-                true => self.out[at..at + count].as_mut_ptr(),
-                false => cells.0.as_mut_ptr(),
-            };
-            // SAFETY: the groups lie in the block, and `target` has room for them.
-            unsafe { (self.kernel)(&block, groups.start, groups.len(), target) };
+            let whole = if self.stream { TILE } else { groups.len() * GROUP };
+            if count == whole {
+                let out = self.out[at..at + count].as_mut_ptr();
+                // SAFETY: the groups lie in the block, and `out` has room for them.
+                unsafe { (self.far)(&block, groups.start, groups.len(), out) };
+                continue;
+            }
+            // SAFETY: the groups lie in the block, and there is room for all of it.
+            unsafe { (self.near)(&block, groups.start, groups.len(), cells.0.as_mut_ptr()) };
             let made = &cells.0[first % GROUP..][..count];
             if self.stream {
                 self.put(part, made);
-            } else if !whole {
+            } else {
                 self.out[at..at + count].copy_from_slice(made);
             }
         }
         if self.stream {
-            self.put_ends(last);
+            self.put_rest();
         }
         self.parts.clear();
     }
@@ -157,7 +164,7 @@ impl<'a> Runs<'a> {
         let at = self.base + part.at as usize;
         let head = ((LINE - self.within_line(at)) % LINE).min(made.len());
         let body = (made.len() - head) / LINE * LINE;
-        stream(&made[head..head + body], &mut self.out[at + head..at + head + body]);
+        streaming::copy(&made[head..head + body], &mut self.out[at + head..at + head + body]);
         if head > 0 {
             self.share(part.line, at, &made[..head]);
         }
@@ -170,36 +177,21 @@ impl<'a> Runs<'a> {
         let from = self.within_line(at);
         let shared = &mut self.shared[line as usize];
         shared.cells[from..from + made.len()].copy_from_slice(made);
-        shared.made += made.len();
-        if shared.made == LINE {
-            stream(&shared.cells, &mut self.out[at - from..at - from + LINE]);
+        shared.waiting |= (((1u16 << made.len()) - 1) << from) as u8;
+        shared.at = at.wrapping_sub(from);
+        if shared.waiting == u8::MAX {
+            shared.waiting = 0;
+            streaming::copy(&shared.cells, &mut self.out[shared.at..shared.at + LINE]);
         }
     }
 
-    /// Writes what is made of the first and the last line, whose rest is not of these runs.
-    fn put_ends(&mut self, last: Part) {
-        let end = self.base + last.at as usize + last.count as usize;
-        let from = self.within_line(self.base);
-        let Shared { cells, made } = self.shared[0];
-        if made < LINE {
-            self.out[self.base..self.base + made].copy_from_slice(&cells[from..from + made]);
+    /// Writes what still waits: the rest of its line is of other runs, or went its own way.
+    fn put_rest(&mut self) {
+        for shared in self.shared.iter().filter(|shared| shared.waiting != 0) {
+            for i in (0..LINE).filter(|i| shared.waiting >> i & 1 == 1) {
+                self.out[shared.at.wrapping_add(i)] = shared.cells[i];
+            }
         }
-        let line = self.line_behind(last) as usize;
-        let Shared { cells, made } = self.shared[line];
-        if line > 0 && made < LINE {
-            self.out[end - made..end].copy_from_slice(&cells[..made]);
-        }
-        #[cfg(target_arch = "x86_64")]
-        super::avx2::end_of_streaming();
+        streaming::end();
     }
-}
-
-/// Copies whole lines, past the caches where the CPU can; `out` begins with a line.
-fn stream(made: &[f64], out: &mut [f64]) {
-    #[cfg(target_arch = "x86_64")]
-    if crate::cpu::path() == crate::cpu::Path::Avx2 {
-        // SAFETY: the CPU has AVX2, and lines are aligned.
-        return unsafe { super::avx2::stream(made, out) };
-    }
-    out.copy_from_slice(made);
 }

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::{PRIMES, fmix64, to_f64};
+use crate::generative::streaming;
 use crate::{cpu, parallel};
 
 /// Cells the kernels make at a time.
@@ -34,8 +35,8 @@ const SHARES: usize = 64;
 /// Cells of a group that are made one by one sooner than all together.
 #[cfg(target_arch = "x86_64")]
 const FEW: usize = 4;
-/// Cells from which on stores go around the caches: more than those hold.
-pub const STREAM_FROM: usize = 1 << 17;
+/// Cells from which on stores go around the caches.
+pub const STREAM_FROM: usize = streaming::FROM / size_of::<f64>();
 
 /// Sixteen slices, one a table, whose XOR gives an aligned run of cells.
 pub struct Block {
@@ -109,11 +110,10 @@ impl Tables {
         self.part_of_group(seed, start, head);
         self.part_of_group(seed, tail_start, tail);
 
-        let stream = whole >= STREAM_FROM && body.as_ptr().addr().is_multiple_of(16);
+        let stream = whole >= STREAM_FROM;
         let finish = || {
-            #[cfg(target_arch = "x86_64")]
             if stream {
-                super::avx2::end_of_streaming();
+                streaming::end();
             }
         };
         let (out, length) = (body.as_mut_ptr(), body.len());
