@@ -168,17 +168,6 @@ def from_status(status: int, text: str, errno: int = 0) -> GmemxError:
 def pool_error(status: int, text: str, errno: int = 0) -> PoolError:
     """As `from_status`, for the failure of a pool.
 
-    Parameters
-    ----------
-    status, text, errno
-        As there.
-
-    Returns
-    -------
-    PoolError
-
-    Examples
-    --------
     >>> pool_error(10, "too late")
     PoolTimeoutError('too late')
     """
@@ -225,17 +214,6 @@ def plugin_error(code: int, text: str) -> PluginException:
 def plugin_failure(status: int, text: str, errno: int = 0) -> PluginException:
     """As `from_status`, for a plugin that could not be asked.
 
-    Parameters
-    ----------
-    status, text, errno
-        As there.
-
-    Returns
-    -------
-    PluginException
-
-    Examples
-    --------
     >>> type(plugin_failure(2, "no name")).__name__
     'PluginArgumentError'
     """

@@ -8,15 +8,12 @@ changed on both sides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gmemx.errors import InvalidArgumentError, MergeConflictError, OutOfRangeError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Delta"]
 

@@ -84,10 +84,46 @@ print(json.dumps(seen))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS binds on Linux only")
+limited = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="RLIMIT_AS binds on Linux only"
+)
+
+
+@limited
 def test_memory_exhaustion():
     """Where the system refuses memory there is a MemoryError, and the context goes on working."""
     done = subprocess.run([sys.executable, "-c", EXHAUSTION], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen == dict.fromkeys(seen, "MemoryError")
+
+
+REDUCTIONS = r"""
+import json, resource, sys
+import gmemx
+
+context = gmemx.GMemContext(11)
+large, small = context.array(2**22 + 99, offset=2**40 + 7), context.array(100_000, offset=2**50 + 3)
+if sys.argv[1:] == ["short"]:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 20), resource.RLIM_INFINITY))
+results = [fold(threads=1) for fold in (small.sum, small.min, small.max, small.std, large.max)]
+counts, _ = large.histogram(12, (0.1, 0.9), threads=1)
+print(json.dumps([result.hex() for result in results] + counts.tolist()))
+"""
+
+
+@limited
+def test_reductions_without_memory_for_tables():
+    """Neither the tables nor their planes can be had: the same bits, cell by cell."""
+    ample, short = (
+        subprocess.run(
+            [sys.executable, "-c", REDUCTIONS, *argument],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for argument in ([], ["short"])
+    )
+    assert json.loads(short) == json.loads(ample)

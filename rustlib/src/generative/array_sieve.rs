@@ -13,6 +13,8 @@ use crate::tensor::DType;
 
 /// Leading words there are.
 const WORDS: usize = 1 << 16;
+/// Words whose bins are looked for together.
+const STEP: usize = 1024;
 /// A cell that has to be made costs as much as a hundred others.
 const MANY_UNSURE: usize = WORDS / 32;
 /// Elements from which on a sieve pays for itself.
@@ -40,25 +42,30 @@ impl Sieve {
         if array.cells() < WORTH || array.dtype == DType::Bool {
             return None;
         }
-        // What the ends of words come to, and a little less, and a little more.
-        let ends = (0..=WORDS).map(|k| k as f64 / WORDS as f64).collect::<Vec<_>>();
-        let [less, more] = [-slack, slack].map(|slack| {
-            let mut ends = ends.clone();
-            array.distribution.apply(&mut ends);
-            ends.iter_mut().for_each(|end| *end += slack);
-            round(array.dtype, &mut ends);
-            ends
-        });
-        let mut table = Box::new([unsure; WORDS]);
+        let mut table = Vec::new();
+        table.try_reserve_exact(WORDS).ok()?;
+        table.resize(WORDS, unsure);
         let mut doubts = 0;
-        for k in 0..WORDS {
-            let both = [less[k].min(less[k + 1]), more[k].max(more[k + 1])];
-            match bins.find_all(both) {
-                Some(bin) => table[k ^ (WORDS / 2)] = bin as u16,
-                None => doubts += 1,
+        for first in (0..WORDS).step_by(STEP) {
+            // What the ends of words come to, and a little less, and a little more.
+            let [less, more] = [-slack, slack].map(|slack| {
+                let mut ends: [f64; STEP + 1] =
+                    std::array::from_fn(|i| (first + i) as f64 / WORDS as f64);
+                array.distribution.apply(&mut ends);
+                ends.iter_mut().for_each(|end| *end += slack);
+                round(array.dtype, &mut ends);
+                ends
+            });
+            for i in 0..STEP {
+                let both = [less[i].min(less[i + 1]), more[i].max(more[i + 1])];
+                match bins.find_all(both) {
+                    Some(bin) => table[(first + i) ^ (WORDS / 2)] = bin as u16,
+                    None => doubts += 1,
+                }
             }
         }
-        (doubts <= MANY_UNSURE).then_some(Sieve { bins: table, unsure })
+        let bins = table.into_boxed_slice().try_into().ok()?;
+        (doubts <= MANY_UNSURE).then_some(Sieve { bins, unsure })
     }
 
     /// Counts the elements of an array.

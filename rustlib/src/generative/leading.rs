@@ -70,13 +70,13 @@ impl Untouched {
     pub fn extremes(&self, least: bool) -> Vec<f64> {
         let height = |word: i16| if least { -i32::from(word) } else { i32::from(word) };
         let mut tops = Vec::with_capacity(self.runs);
-        self.for_each_run(|run| tops.push((*run, height(run.extreme(least)))));
+        self.for_each_run(|run| tops.push((run.x, height(run.extreme(least)))));
         let (mut words, mut cells) = ([0; RUN], Vec::new());
         let Some(best) = tops.iter().map(|&(_, top)| top).max() else { return cells };
-        for (run, _) in tops.iter().filter(|&&(_, top)| top >= best - 1) {
-            run.words_into(0, &mut words);
+        for (x, _) in tops.into_iter().filter(|&(_, top)| top >= best - 1) {
+            Run::at(x).words_into(0, &mut words);
             let near = (0..).zip(words).filter(|&(_, word)| height(word) >= best - 1);
-            cells.extend(near.map(|(j, _)| vrns16::value(0, run.x + j)));
+            cells.extend(near.map(|(j, _)| vrns16::value(0, x + j)));
         }
         cells
     }

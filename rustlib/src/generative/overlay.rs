@@ -183,9 +183,11 @@ impl Overlay {
         let Some(map) = self.written() else { return false };
         let inside = |page: u64, cells: &Page| {
             let cell = |slot| page * PAGE as u64 + u64::from(slot);
-            (0..PAGE as u32).any(|slot| {
-                cell(slot).wrapping_sub(start) < length as u64 && cells.get(slot).is_some()
-            })
+            let last = cell(PAGE as u32 - 1).wrapping_sub(start);
+            last < (length + PAGE - 1) as u64
+                && (0..PAGE as u32).any(|slot| {
+                    cell(slot).wrapping_sub(start) < length as u64 && cells.get(slot).is_some()
+                })
         };
         self.len() > FEW || map.iter().any(|entry| inside(*entry.key(), entry.value()))
     }
