@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-CPU_PATHS = ("avx2", "portable")
+CPU_PATHS = ("avx512", "avx2", "portable")
 KINDS = ("generative", "array", "tensor", "pool", "scan", "plugin")
 
 

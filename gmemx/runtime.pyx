@@ -23,7 +23,9 @@ cdef int require_abi(uint32_t built_for) except -1:
 
 
 def cpu_path():
-    """The instruction set in use: ``'avx2'`` or ``'portable'``. Every one gives the same bits.
+    """The instruction set in use, one of ``'portable'``, ``'avx2'`` and ``'avx512'``.
+
+    Every one gives the same bits.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def set_cpu_path(str path):
 
     Parameters
     ----------
-    path : {'auto', 'portable', 'avx2'}
+    path : {'auto', 'portable', 'avx2', 'avx512'}
 
     Raises
     ------

@@ -2066,13 +2066,13 @@ gmem_status gmem_abi_check(uint32_t built_for);
 // Ownership: the library's, for ever.
 const char *gmem_version(void);
 
-// The instruction set in use: "avx2" or "portable". Every one gives the same bits.
+// The instruction set in use: "portable", "avx2" or "avx512". Every one gives the same bits.
 //
 // Ownership: the library's, for ever.
 const char *gmem_cpu_path(void);
 
 // Selects the instruction set for the whole process, for tests and
-// measurements: "auto", "portable" or "avx2".
+// measurements: "auto", "portable", "avx2" or "avx512".
 //
 // Errors: NULL_ARGUMENT; INVALID_ARGUMENT for another name; UNSUPPORTED where
 // the CPU lacks it.

@@ -45,7 +45,7 @@ def context(generator):
 
 @pytest.fixture(params=["auto", "portable"])
 def cpu_path(request):
-    """Each CPU path in turn; "auto" is AVX2 where the CPU has it. Restored afterwards."""
+    """The best CPU path that there is and the portable one. Restored afterwards."""
     gmemx.set_cpu_path(request.param)
     yield gmemx.cpu_path()
     gmemx.set_cpu_path("auto")

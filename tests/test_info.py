@@ -47,9 +47,11 @@ def test_looking_changes_no_cpu_path(path):
 
 
 @linux_only
-def test_avx2_where_the_processor_says_so():
+def test_cpu_paths_where_the_processor_says_so():
     flags = re.findall(r"^(?:flags|Features)\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)
-    assert ("avx2" in gmemx.info()["cpu"]["available"]) == ("avx2" in flags[0].split())
+    there, paths = set(flags[0].split()), gmemx.info()["cpu"]["available"]
+    assert ("avx2" in paths) == ("avx2" in there)
+    assert ("avx512" in paths) == ({"avx2", "avx512f", "avx512bw"} <= there)
 
 
 @linux_only

@@ -164,7 +164,7 @@ def test_the_cpu_path_from_the_environment(tmp_path):
     text = refused("import gmemx", cwd=tmp_path, GMEMX_CPU_PATH="abacus")
     assert text == (
         'ImportError: the environment variable GMEMX_CPU_PATH: unknown CPU path "abacus": '
-        "expected 'auto', 'portable' or 'avx2'"
+        "expected 'auto', 'portable', 'avx2' or 'avx512'"
     )
 
 

@@ -9,7 +9,7 @@ use gmemx::tensor::DType;
 use proptest::prelude::*;
 
 fn on_every_path(mut check: impl FnMut()) {
-    for path in ["portable", "avx2"] {
+    for path in ["portable", "avx2", "avx512"] {
         if cpu::select(path).is_ok() {
             check();
         }

@@ -9,7 +9,7 @@ const OPERATIONS: [Reduction; 4] =
     [Reduction::Sum, Reduction::Mean, Reduction::Min, Reduction::Max];
 
 fn on_every_path(mut check: impl FnMut()) {
-    for path in ["portable", "avx2"] {
+    for path in ["portable", "avx2", "avx512"] {
         if cpu::select(path).is_ok() {
             check();
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// The paths this CPU has.
 fn paths() -> Vec<&'static str> {
-    ["portable", "avx2"].into_iter().filter(|path| cpu::select(path).is_ok()).collect()
+    ["portable", "avx2", "avx512"].into_iter().filter(|path| cpu::select(path).is_ok()).collect()
 }
 
 fn on_every_path(mut check: impl FnMut(&str)) {

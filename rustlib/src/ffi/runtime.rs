@@ -54,7 +54,7 @@ pub extern "C" fn gmem_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The instruction set in use: "avx2" or "portable". Every one gives the same bits.
+/// The instruction set in use: "portable", "avx2" or "avx512". Every one gives the same bits.
 ///
 /// Ownership: the library's, for ever.
 #[unsafe(no_mangle)]
@@ -62,12 +62,13 @@ pub extern "C" fn gmem_cpu_path() -> *const c_char {
     match cpu::path() {
         cpu::Path::Portable => c"portable",
         cpu::Path::Avx2 => c"avx2",
+        cpu::Path::Avx512 => c"avx512",
     }
     .as_ptr()
 }
 
 /// Selects the instruction set for the whole process, for tests and
-/// measurements: "auto", "portable" or "avx2".
+/// measurements: "auto", "portable", "avx2" or "avx512".
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for another name; UNSUPPORTED where
 /// the CPU lacks it.

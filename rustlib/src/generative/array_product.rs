@@ -169,8 +169,8 @@ impl<'a> Product<'a> {
         let steps = if self.by_rows { (wide, 1) } else { (1, tall) };
         let panel = Panel { cells: panel, tall, wide, steps };
         #[cfg(target_arch = "x86_64")]
-        if cpu::path() == cpu::Path::Avx2 {
-            // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+        if cpu::path().has_avx2() {
+            // SAFETY: the path has AVX2 only where the CPU was seen to have it.
             return unsafe { panel.add_product_avx2(x, self.width, out) };
         }
         panel.add_product(x, self.width, out);

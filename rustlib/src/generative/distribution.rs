@@ -183,8 +183,8 @@ impl<'a> Distribution<'a> {
     /// Replaces uniform values by values of this distribution.
     pub fn apply(&self, cells: &mut [f64]) {
         #[cfg(target_arch = "x86_64")]
-        if cpu::path() == cpu::Path::Avx2 {
-            // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+        if cpu::path().has_avx2() {
+            // SAFETY: the path has AVX2 only where the CPU was seen to have it.
             return unsafe { self.apply_avx2(cells) };
         }
         self.apply_body::<false>(cells);

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::vrns16::planes::{PLANES, Products, RUN, Run, Words, for_each_run};
+use super::vrns16::planes::{PLANES, Products, RUN, Run, Words, for_each_run, sum_of_region};
 use super::{Context, Generator, vrns16};
 
 /// Fewer than this are as fast cell by cell.
@@ -48,6 +48,13 @@ impl Untouched {
         self.runs * RUN
     }
 
+    /// Where an aligned region begins whose cells they are, all of them: its address, XOR the
+    /// seed.
+    fn region(&self) -> Option<u64> {
+        let region = vrns16::REGION;
+        (self.cells() == region).then(|| (self.start ^ self.seed) & !(region as u64 - 1))
+    }
+
     fn for_each_run(&self, each: impl FnMut(&Run)) {
         for_each_run(self.seed, self.start, self.runs, each);
     }
@@ -58,9 +65,12 @@ impl Untouched {
         let cells = self.cells() as i128;
         let mut sum = 0;
         for plane in 0..PLANES {
-            let mut words = cells << 15;
-            self.for_each_run(|run| words += i128::from(run.sum(plane)));
-            sum = (sum << 16) + words;
+            let words = self.region().and_then(|x| sum_of_region(x, plane)).unwrap_or_else(|| {
+                let mut words = 0;
+                self.for_each_run(|run| words += run.sum(plane));
+                words
+            });
+            sum = (sum << 16) + (cells << 15) + i128::from(words);
         }
         (2 * sum + cells) as f64 * (UNIT / 2.0)
     }

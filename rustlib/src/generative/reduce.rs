@@ -169,8 +169,8 @@ impl Context {
 
 fn fold_block(op: Reduction, cells: &[f64; TILE]) -> f64 {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
-        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+    if cpu::path().has_avx2() {
+        // SAFETY: the path has AVX2 only where the CPU was seen to have it.
         return unsafe { fold_block_avx2(op, cells) };
     }
     fold_block_body(op, cells)

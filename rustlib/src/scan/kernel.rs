@@ -4,7 +4,7 @@ use super::matches::for_each_bit;
 use super::test::{Bounds, Kind};
 use super::types::Cell;
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::{self, Path};
+use crate::cpu;
 
 /// Cells looked at together: a bit of a word for each.
 const GROUP: usize = 64;
@@ -116,7 +116,7 @@ impl<T: Cell> Judge<T> {
         let len = found.len() * GROUP * size_of::<T>();
         assert!(old.len() >= len && new.len() >= len);
         #[cfg(target_arch = "x86_64")]
-        if cpu::path() == Path::Avx2 {
+        if cpu::path().has_avx2() {
             // SAFETY: the CPU has AVX2, and the lengths were checked.
             return unsafe { self.groups_avx2(old.as_ptr(), new.as_ptr(), found) };
         }

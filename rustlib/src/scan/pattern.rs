@@ -10,7 +10,7 @@ use super::plan::{self, Control, Plan, WINDOW};
 use super::source::{Skipped, Source};
 use super::windows::{self, Window};
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::{self, Path};
+use crate::cpu;
 use crate::error::{Error, Result};
 
 /// Positions of which it is asked first whether the pattern can be at any of them.
@@ -90,7 +90,7 @@ impl Pattern {
     fn each(&self, bytes: &[u8], count: usize, found: impl FnMut(usize) -> bool) {
         let count = count.min((bytes.len() + 1).saturating_sub(self.value.len()));
         #[cfg(target_arch = "x86_64")]
-        if cpu::path() == Path::Avx2 {
+        if cpu::path().has_avx2() {
             let whole = self.pair.iter().all(|probe| probe.mask == 0xFF);
             // SAFETY (of both): the CPU has AVX2.
             return match whole {

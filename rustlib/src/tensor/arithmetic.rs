@@ -80,7 +80,7 @@ fn combine<T: Number>(
             let data = [a.data.offset(at_a), b.data.offset(at_b), target.data.offset(at)];
             match path {
                 #[cfg(target_arch = "x86_64")]
-                cpu::Path::Avx2 => combine_run_avx2::<T>(data, nest.step, len, op),
+                _ if path.has_avx2() => combine_run_avx2::<T>(data, nest.step, len, op),
                 _ => combine_run::<T>(data, nest.step, len, op),
             }
         }
@@ -144,7 +144,7 @@ fn map<T: Number>(
             let data = [a.data.offset(at_a), target.data.offset(at)];
             match path {
                 #[cfg(target_arch = "x86_64")]
-                cpu::Path::Avx2 => map_run_avx2::<T>(data, nest.step, len, op),
+                _ if path.has_avx2() => map_run_avx2::<T>(data, nest.step, len, op),
                 _ => map_run::<T>(data, nest.step, len, op),
             }
         }

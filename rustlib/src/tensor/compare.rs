@@ -142,8 +142,8 @@ fn same_type<T: Same>() -> impl Fn([*const u8; 2], [isize; 2], usize) -> Option<
 
 fn in_rows<T: Same>(a: &[T::Raw], b: &[T::Raw]) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
-        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+    if cpu::path().has_avx2() {
+        // SAFETY: the path has AVX2 only where the CPU was seen to have it.
         return unsafe { in_rows_avx2::<T>(a, b) };
     }
     in_rows_body::<T>(a, b)

@@ -70,11 +70,11 @@ fn tiles<T: Number>(a: &View, b: &View, target: &View, threads: usize) {
             let (row, column) = (tile / across * TALL, tile % across * WIDE);
             let at = Tile { row, column, m: TALL.min(m - row), n: WIDE.min(n - column) };
             // SAFETY: the tile is within the target and no other thread has it; the path
-            // is Avx2 only where the CPU was seen to have AVX2.
+            // has AVX2 only where the CPU was seen to have it.
             unsafe {
                 match path {
                     #[cfg(target_arch = "x86_64")]
-                    cpu::Path::Avx2 => one_tile_avx2(a, b, target, &at, &mut work),
+                    _ if path.has_avx2() => one_tile_avx2(a, b, target, &at, &mut work),
                     _ => one_tile(a, b, target, &at, &mut work),
                 }
             }

@@ -65,8 +65,8 @@ pub fn to_f64(h: u64) -> f64 {
 #[inline]
 pub fn value(seed: u64, address: u64) -> f64 {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
-        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+    if cpu::path().has_avx2() {
+        // SAFETY: the path has AVX2 only where the CPU was seen to have it.
         return to_f64(unsafe { avx2::hash(address ^ seed) });
     }
     to_f64(reference(seed, address))
@@ -75,7 +75,7 @@ pub fn value(seed: u64, address: u64) -> f64 {
 /// `out[j]` = the cell at `addresses[j]`. The slices have the same length.
 pub fn values(seed: u64, addresses: &[u64], out: &mut [f64]) {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
+    if cpu::path().has_avx2() {
         // SAFETY: as in `value`.
         return unsafe { avx2::values(seed, addresses, out) };
     }

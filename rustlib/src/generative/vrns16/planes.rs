@@ -18,6 +18,8 @@ use crate::cpu;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 /// Cells whose words are made in one go. Runs begin at multiples of it.
 pub const RUN: usize = 512;
@@ -65,6 +67,17 @@ impl Planes {
         }
         Some(Planes { first })
     }
+
+    /// The slices of a plane's tables that begin at residues: `RUN` words each.
+    #[inline(always)]
+    fn slices(&self, plane: usize, residues: &[u32; 16]) -> Slices {
+        let first = self.first.as_ptr().cast_const();
+        std::array::from_fn(|i| {
+            let at = plane * STARTS[16] + STARTS[i] + residues[i] as usize;
+            // SAFETY: a residue is below p[i], so this lies in table i of the plane.
+            unsafe { first.add(at) }
+        })
+    }
 }
 
 /// One word of a cell's 64 bits.
@@ -89,18 +102,13 @@ impl Run {
 
     /// The sixteen slices of a plane whose XOR gives the words, `RUN` words each.
     fn slices(&self, plane: usize) -> Option<Slices> {
-        let first = get()?.first.as_ptr().cast_const();
-        Some(std::array::from_fn(|i| {
-            let at = plane * STARTS[16] + STARTS[i] + self.residues[i] as usize;
-            // SAFETY: a residue is below p[i], so this lies in table i of the plane.
-            unsafe { first.add(at) }
-        }))
+        Some(get()?.slices(plane, &self.residues))
     }
 
     /// The same where the CPU path in use is to take them in.
     #[cfg(target_arch = "x86_64")]
     fn for_avx2(&self, plane: usize) -> Option<Slices> {
-        if cpu::path() == cpu::Path::Avx2 { self.slices(plane) } else { None }
+        if cpu::path().has_avx2() { self.slices(plane) } else { None }
     }
 
     /// Writes the words of a plane.
@@ -177,6 +185,19 @@ pub struct Products {
     pub mixed: i64,
 }
 
+/// The sum of the words of a plane of the aligned region that begins at `x`, where the CPU path
+/// in use has a faster way than run by run.
+pub fn sum_of_region(x: u64, plane: usize) -> Option<i64> {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::path() == cpu::Path::Avx512 {
+        let planes = get()?;
+        // SAFETY: the CPU has AVX-512, and the slices are longer than is asked for.
+        return Some(unsafe { avx512::sum_of_region(x, |r| planes.slices(plane, r)) });
+    }
+    let _ = (x, plane);
+    None
+}
+
 /// Calls `each` for `runs` runs of cells from `start` on, a multiple of `RUN`, all in one
 /// aligned region: in an order that keeps the tables' slices in the caches. Those that read
 /// the same ones come after each other, up to sixteen of them.
@@ -192,11 +213,12 @@ pub fn for_each_run(seed: u64, start: u64, runs: usize, mut each: impl FnMut(&Ru
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tables::REGION;
     use super::*;
     use crate::generative::vrns16::reference;
 
     fn on_every_path(mut check: impl FnMut()) {
-        for path in ["portable", "avx2"] {
+        for path in ["portable", "avx2", "avx512"] {
             if cpu::select(path).is_ok() {
                 check();
             }
@@ -206,6 +228,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_region_comes_to_what_its_runs_do(far in any::<u64>()) {
+            let x = far & !(REGION as u64 - 1);
+            for plane in 0..PLANES {
+                let mut wanted = 0;
+                for_each_run(0, x, REGION / RUN, |run| wanted += run.sum(plane));
+                on_every_path(|| {
+                    if let Some(sum) = sum_of_region(x, plane) {
+                        assert_eq!(sum, wanted);
+                    }
+                });
+            }
+        }
 
         #[test]
         fn words_are_the_leading_bits(seed in any::<u64>(), far in any::<u64>(), runs in 0usize..200) {

@@ -183,7 +183,7 @@ impl Tables {
     /// Cells that lie within one group, at either end of a run.
     fn part_of_group(&self, seed: u64, start: u64, out: &mut [f64]) {
         #[cfg(target_arch = "x86_64")]
-        if out.len() > FEW && cpu::path() == cpu::Path::Avx2 {
+        if out.len() > FEW && cpu::path().has_avx2() {
             let within = start as usize % GROUP;
             let x = (start ^ seed) & !(BLOCK as u64 - 1);
             let block = self.block(residues(x), seed as usize % BLOCK);
@@ -311,8 +311,8 @@ pub fn for_each_tiled<const TILE: usize, const STRIDE: usize>(
 #[inline]
 pub fn residues(x: u64) -> [u32; 16] {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
-        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+    if cpu::path().has_avx2() {
+        // SAFETY: the path has AVX2 only where the CPU was seen to have it.
         return unsafe { super::avx2::all_residues(x) };
     }
     let mut r = [0; 16];
@@ -326,7 +326,7 @@ pub fn residues(x: u64) -> [u32; 16] {
 
 /// The residues `STRIDE` further on: less than two primes.
 #[inline(always)]
-fn advance<const STRIDE: usize>(r: &mut [u32; 16]) {
+pub fn advance<const STRIDE: usize>(r: &mut [u32; 16]) {
     for (r, p) in r.iter_mut().zip(PRIMES) {
         let v = *r + (STRIDE as u64 % p) as u32;
         *r = v.min(v.wrapping_sub(p as u32));
@@ -372,11 +372,11 @@ pub type Kernel = unsafe fn(&Block, usize, usize, *mut f64);
 
 /// The kernel of this CPU, whose stores go around the caches where it is to `stream`.
 pub fn kernel(stream: bool) -> Kernel {
-    match (cpu::path(), stream) {
+    match (cpu::path().has_avx2(), stream) {
         #[cfg(target_arch = "x86_64")]
-        (cpu::Path::Avx2, true) => super::avx2::groups::<true>,
+        (true, true) => super::avx2::groups::<true>,
         #[cfg(target_arch = "x86_64")]
-        (cpu::Path::Avx2, false) => super::avx2::groups::<false>,
+        (true, false) => super::avx2::groups::<false>,
         _ => portable_groups,
     }
 }

@@ -16,7 +16,7 @@ pub type Run = unsafe fn(*const u8, *mut u8, usize);
 /// in use. The same type to itself is a copy that makes bools 0 or 1.
 pub fn run(from: DType, to: DType) -> Run {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 && std::arch::is_x86_feature_detected!("f16c") {
+    if cpu::path().has_avx2() && std::arch::is_x86_feature_detected!("f16c") {
         return match (from, to) {
             (DType::Float16, DType::Float32) => f16c::widen,
             (DType::Float32, DType::Float16) => f16c::narrow,

@@ -122,8 +122,8 @@ impl<A: Copy> Tree<A> {
 /// Folds the up to [`STREAMS`] blocks that `memory` holds; says how many they are.
 pub fn blocks<F: Fold>(memory: &[F::Raw], out: &mut [F::Acc; STREAMS]) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
-        // SAFETY: the path is Avx2 only where the CPU was seen to have AVX2.
+    if cpu::path().has_avx2() {
+        // SAFETY: the path has AVX2 only where the CPU was seen to have it.
         return unsafe { blocks_avx2::<F>(memory, out) };
     }
     blocks_body::<F, false>(memory, out)
@@ -133,7 +133,7 @@ pub fn blocks<F: Fold>(memory: &[F::Raw], out: &mut [F::Acc; STREAMS]) -> usize 
 #[inline]
 pub fn run<F: Fold>(memory: &[F::Raw]) -> F::Acc {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
+    if cpu::path().has_avx2() {
         // SAFETY: as in `blocks`.
         return unsafe { run_avx2::<F>(memory) };
     }
@@ -143,7 +143,7 @@ pub fn run<F: Fold>(memory: &[F::Raw]) -> F::Acc {
 /// Folds rows of outputs that lie side by side: `cells[j]` takes in `rows[..][j]`.
 pub fn vertical<F: Fold, const ROWS: usize>(cells: &mut [F::Cell], rows: [&[F::Raw]; ROWS]) {
     #[cfg(target_arch = "x86_64")]
-    if cpu::path() == cpu::Path::Avx2 {
+    if cpu::path().has_avx2() {
         // SAFETY: as in `blocks`.
         return unsafe { vertical_avx2::<F, ROWS>(cells, rows) };
     }
