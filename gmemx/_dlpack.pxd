@@ -87,6 +87,8 @@ cdef class Managed:
     cdef DLManagedTensor* legacy
     cdef DLManagedTensorVersioned* versioned
     cdef DLTensor* tensor
+    # A gmem_dtype.
+    cdef int dtype
     cdef readonly bint is_readonly
 
 # A managed tensor that keeps `keeper`, and counts in `*uses` while it lives.

@@ -10,6 +10,7 @@ from cpython.pycapsule cimport (
     PyCapsule_Destructor, PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_SetName,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.math cimport fabs
 from libc.string cimport strcmp
 
 from gmemx._dtypes cimport DTYPES, GMEMX_DTYPES, INT4, dtype_of_code
@@ -19,7 +20,6 @@ cdef extern from "Python.h":
     int PyGILState_Check() noexcept nogil
     void Py_DecRef(PyObject*) noexcept nogil
     bint PyCapsule_CheckExact(object)
-    object PyObject_VectorcallMethod(object, PyObject**, size_t, object)
 
 cdef extern from *:
     """
@@ -30,14 +30,16 @@ cdef extern from *:
     #endif
     """
     int GIL "GMEMX_GIL"
-    # As a pointer, so that no exception state is saved around a call that hardly fails.
+    # As pointers, so that no exception state is saved around calls that hardly fail.
     PyObject* PyCapsule_New(void*, const char*, PyCapsule_Destructor)
+    PyObject* PyObject_VectorcallMethod(object, PyObject**, size_t, object)
 
 cdef enum:
     MAX_NDIM = 64
 
-# Elements of 8 bytes that can be counted in bytes, and what no offset exceeds.
-cdef int64_t MOST = <int64_t> 1 << 59
+# Elements of 8 bytes that can be counted in bytes, and what no offset exceeds. As a float,
+# since a product is the quicker question and no product of floats wraps.
+cdef double MOST = <double> (<int64_t> 1 << 59)
 
 # The names of capsules that nobody took yet; ours are known by their address.
 cdef const char* VERSIONED = b"dltensor_versioned"
@@ -241,11 +243,27 @@ cdef str METHOD = "__dlpack__"
 
 cdef object requested(object x):
     cdef PyObject* arguments[2]
+    cdef PyObject* given
     if PyCapsule_CheckExact(x):
         return x
     arguments[0], arguments[1] = <PyObject*> x, <PyObject*> NEWEST
+    given = PyObject_VectorcallMethod(METHOD, arguments, 1, KEYWORD)
+    if given is NULL:
+        return requested_otherwise(x)
+    capsule = <object> given
+    Py_DECREF(capsule)
+    return capsule
+
+
+cdef int failed() except -1:
+    """Raises what a call has set."""
+    return -1
+
+
+cdef object requested_otherwise(object x):
+    """As `requested`, after the call that most arrays understand has failed."""
     try:
-        return PyObject_VectorcallMethod(METHOD, arguments, 1, KEYWORD)
+        failed()
     except AttributeError:
         if hasattr(x, METHOD):
             raise
@@ -290,7 +308,7 @@ cdef Managed take(object capsule):
         used = " (a capsule can be taken once)" if "used" in shown else ""
         raise BufferError(
             f"a DLPack capsule is named 'dltensor' or 'dltensor_versioned', not {shown}{used}")
-    _check(managed.tensor)
+    managed.dtype = _check(managed.tensor)
     return managed
 
 
@@ -300,7 +318,7 @@ cdef Managed own(DLManagedTensorVersioned* versioned):
     _check_version(versioned)
     managed.tensor = &versioned.dl_tensor
     managed.is_readonly = versioned.flags & DLPACK_FLAG_BITMASK_READ_ONLY != 0
-    _check(managed.tensor)
+    managed.dtype = _check(managed.tensor)
     return managed
 
 
@@ -322,8 +340,9 @@ cdef int _check_version(const DLManagedTensorVersioned* managed) except -1:
 
 
 cdef int _check(const DLTensor* tensor) except -1:
+    """Refuses what cannot be true; the dtype."""
     cdef int d
-    cdef int64_t size = 1
+    cdef double size = 1
     if not 0 <= tensor.ndim <= MAX_NDIM:
         raise BufferError(f"the capsule has {tensor.ndim} dimensions, not 0 to {MAX_NDIM}")
     if tensor.ndim > 0 and tensor.shape is NULL:
@@ -331,34 +350,41 @@ cdef int _check(const DLTensor* tensor) except -1:
     for d in range(tensor.ndim):
         if tensor.shape[d] < 0:
             raise BufferError(f"the capsule has a dimension of {tensor.shape[d]} elements")
-        if tensor.shape[d] > 0 and size > MOST // tensor.shape[d]:
+        size *= tensor.shape[d]
+        if size > MOST:
             raise BufferError("the capsule's shape is too large to be true")
-        if tensor.strides is not NULL and tensor.shape[d] > 1 and not (
-            -MOST // tensor.shape[d] < tensor.strides[d] < MOST // tensor.shape[d]
+        if tensor.strides is not NULL and tensor.shape[d] > 1 and (
+            fabs(<double> tensor.strides[d]) * tensor.shape[d] >= MOST
         ):
             raise BufferError(f"the capsule's stride of {tensor.strides[d]} elements is too large")
-        size *= tensor.shape[d]
-    if tensor.byte_offset > <uint64_t> MOST:
+    if tensor.byte_offset > MOST:
         raise BufferError(f"the capsule's offset of {tensor.byte_offset} bytes is too large")
     if tensor.data is NULL and size > 0:
-        raise BufferError(f"the capsule has {size} elements but no memory")
+        raise BufferError(f"the capsule has {<int64_t> size} elements but no memory")
     if tensor.device.device_type != kDLCPU:
         raise BufferError(
             f"the memory is on DLPack device type {tensor.device.device_type}, "
             "and a tensor is of CPU memory (device type 1): copy it to the CPU first"
         )
-    dtype_of(tensor)
-    return 0
+    return dtype_of(tensor)
+
+
+cdef inline uint32_t in_one(uint32_t code, uint32_t bits, uint32_t lanes) noexcept:
+    return code | bits << 8 | lanes << 16
+
+
+# The dtypes as DLPack says them, each in one number.
+cdef uint32_t[DTYPES] TYPES
+cdef int _code
+for _code in range(DTYPES):
+    TYPES[_code] = in_one(GMEMX_DTYPES[_code].dl_code, GMEMX_DTYPES[_code].bits, 1)
 
 
 cdef int dtype_of(const DLTensor* tensor) except -1:
+    cdef uint32_t wanted = in_one(tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes)
     cdef int code
     for code in range(DTYPES):
-        if (
-            GMEMX_DTYPES[code].dl_code == tensor.dtype.code
-            and GMEMX_DTYPES[code].bits == tensor.dtype.bits
-            and tensor.dtype.lanes == 1
-        ):
+        if TYPES[code] == wanted:
             return code
     raise BufferError(
         f"no dtype of a tensor is DLPack's type code {tensor.dtype.code} with "

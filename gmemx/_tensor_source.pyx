@@ -21,7 +21,7 @@ from gmemx._dtypes cimport (
     BOOL, FLOAT64, GMEMX_DTYPES, INT4, INT64, code_of, code_of_format, dtype_of_code,
 )
 from gmemx._indexing cimport MAX_NDIM, c_order, checked_bytes, parse_shape, shape_of
-from gmemx.tensor cimport Tensor, tensor_new, tensor_over
+from gmemx.tensor cimport Tensor, tensor_begin, tensor_new, tensor_over
 
 import numpy as np
 
@@ -48,8 +48,7 @@ cdef enum:
     BOOLS = 4
 
 
-def made(data, dtype):
-    """A new tensor with a copy of the data; see `Tensor`."""
+cdef Tensor tensor_of(object data, object dtype, Tensor into):
     cdef int code = -1 if dtype is None else code_of(dtype)
     cdef Tensor source = None
     cdef Py_buffer buffer
@@ -68,7 +67,7 @@ def made(data, dtype):
             source = _tensor_data.from_refused(data, dtype, error)
         else:
             try:
-                return copy_of_buffer(&buffer, code)
+                return copy_of_buffer(&buffer, code, into)
             finally:
                 PyBuffer_Release(&buffer)
     else:
@@ -78,14 +77,18 @@ def made(data, dtype):
 
 # ---- buffers ------------------------------------------------------------------------------
 
-cdef Tensor copy_of_buffer(const Py_buffer* buffer, int code):
-    """A new tensor of a buffer's elements, converted to the dtype of that number, if not -1."""
+cdef Tensor copy_of_buffer(const Py_buffer* buffer, int code, Tensor target):
+    """A new tensor of a buffer's elements, converted to the dtype of that number, if not -1.
+
+    It is `target`, if that is not None.
+    """
     cdef int found = code_of_format(buffer.format, buffer.itemsize)
     cdef Py_ssize_t[64] extents
     cdef Py_ssize_t[64] steps
-    cdef Tensor target
     cdef libgmemx.gmem_view source, view
     cdef int d
+    if target is None:
+        target = Tensor.__new__(Tensor)
     if buffer.suboffsets is not NULL:
         raise BufferError("the buffer is of pointers to memory, which no tensor is")
     if buffer.ndim > MAX_NDIM:
@@ -103,7 +106,7 @@ cdef Tensor copy_of_buffer(const Py_buffer* buffer, int code):
     else:
         for d in range(buffer.ndim):
             steps[d] = buffer.strides[d]
-    target = tensor_new(found if code < 0 else code, buffer.ndim, extents, False)
+    tensor_begin(target, found if code < 0 else code, buffer.ndim, extents, False)
     source.data = buffer.buf
     source.shape = <const int64_t*> extents
     source.strides = <const int64_t*> steps

@@ -65,5 +65,8 @@ cdef Tensor tensor_over(
     bint readonly, object keeper)
 # A new tensor with memory of its own, in C order.
 cdef Tensor tensor_new(int dtype, int ndim, const Py_ssize_t* shape, bint zeroed)
+# The same of one that was made without calling __init__.
+cdef int tensor_begin(
+    Tensor self, int dtype, int ndim, const Py_ssize_t* shape, bint zeroed) except -1
 # An operand: a tensor as it is, a number in that dtype (-1: its own), or data as a tensor.
 cdef Tensor as_tensor(object value, int dtype)

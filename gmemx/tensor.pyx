@@ -25,6 +25,7 @@ from gmemx._indexing cimport (
     MAX_NDIM, Geometry, Part, axes_of, axis_of, c_order, checked_bytes, completed, is_element,
     is_scalar_key, overlap, parse_shape, position, restride, select, shape_of, span,
 )
+from gmemx._tensor_source cimport tensor_of
 from gmemx.status cimport check
 
 from pickle import PickleBuffer
@@ -73,13 +74,22 @@ cdef int make_room(Tensor self, int ndim) except -1:
 
 
 cdef Tensor tensor_new(int dtype, int ndim, const Py_ssize_t* shape, bint zeroed):
-    cdef Py_ssize_t size = checked_bytes(dtype, ndim, shape)
-    cdef Tensor self = blank(dtype, ndim)
+    cdef Tensor self = Tensor.__new__(Tensor)
+    tensor_begin(self, dtype, ndim, shape, zeroed)
+    return self
+
+
+cdef int tensor_begin(
+    Tensor self, int dtype, int ndim, const Py_ssize_t* shape, bint zeroed
+) except -1:
+    # Without memory it has no extents either, and nobody can use it.
+    check(libgmemx.gmem_memory_new(checked_bytes(dtype, ndim, shape), zeroed, &self.memory))
+    make_room(self, ndim)
     memcpy(self.extents, shape, ndim * sizeof(Py_ssize_t))
     c_order(dtype, ndim, self.extents, self.steps)
-    check(libgmemx.gmem_memory_new(size, zeroed, &self.memory))
+    self.code = dtype
     self.ptr = <char*> self.memory
-    return self
+    return 0
 
 
 cdef Tensor tensor_over(
@@ -272,7 +282,7 @@ cdef Tensor as_tensor(object value, int dtype):
         if dtype < 0:
             dtype = code_of(value.dtype) if isinstance(value, GENERIC) else dtype_of_scalar(value)
         return scalar(dtype, value)
-    return _tensor_source.made(value, None)
+    return tensor_of(value, None, None)
 
 
 cdef bint overlapping(Tensor a, Tensor b) noexcept:
@@ -375,14 +385,16 @@ cdef class Tensor:
     """
 
     def __init__(self, data, dtype=None):
-        if self.extents is not NULL:
+        cdef Tensor other
+        if self.extents is not NULL or self.memory is not NULL:
             raise TypeError("a Tensor is made once")
-        cdef Tensor made = _tensor_source.made(data, dtype)
-        make_room(self, made.dims)
-        memcpy(self.extents, made.extents, made.dims * sizeof(Py_ssize_t))
-        memcpy(self.steps, made.steps, made.dims * sizeof(Py_ssize_t))
-        self.code, self.ptr, self.memory = made.code, made.ptr, made.memory
-        made.ptr, made.memory = NULL, NULL
+        other = tensor_of(data, dtype, self)
+        if other is not self:
+            make_room(self, other.dims)
+            memcpy(self.extents, other.extents, other.dims * sizeof(Py_ssize_t))
+            memcpy(self.steps, other.steps, other.dims * sizeof(Py_ssize_t))
+            self.code, self.ptr, self.memory = other.code, other.ptr, other.memory
+            other.ptr, other.memory = NULL, NULL
 
     def __dealloc__(self):
         if self.base is not None:
@@ -1751,7 +1763,7 @@ cdef Tensor shared_dlpack(object x, object copy):
 
 cdef Tensor over_dlpack(_dlpack.Managed managed):
     cdef _dlpack.DLTensor* given = managed.tensor
-    cdef int code = _dlpack.dtype_of(given), d
+    cdef int code = managed.dtype, d
     cdef Tensor self = blank(code, given.ndim)
     for d in range(given.ndim):
         self.extents[d] = given.shape[d]
