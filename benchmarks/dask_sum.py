@@ -10,6 +10,7 @@ benchmarks/README.md says what the rows mean.
 from __future__ import annotations
 
 import sys
+
 import dask
 import dask.array as da
 from distributed import Client, LocalCluster
