@@ -351,13 +351,13 @@ cdef int _check(const DLTensor* tensor) except -1:
         if tensor.shape[d] < 0:
             raise BufferError(f"the capsule has a dimension of {tensor.shape[d]} elements")
         size *= tensor.shape[d]
-        if size > MOST:
+        if size >= MOST:
             raise BufferError("the capsule's shape is too large to be true")
         if tensor.strides is not NULL and tensor.shape[d] > 1 and (
             fabs(<double> tensor.strides[d]) * tensor.shape[d] >= MOST
         ):
             raise BufferError(f"the capsule's stride of {tensor.strides[d]} elements is too large")
-    if tensor.byte_offset > MOST:
+    if tensor.byte_offset > <uint64_t> MOST:
         raise BufferError(f"the capsule's offset of {tensor.byte_offset} bytes is too large")
     if tensor.data is NULL and size > 0:
         raise BufferError(f"the capsule has {<int64_t> size} elements but no memory")

@@ -73,6 +73,25 @@ cdef int make_room(Tensor self, int ndim) except -1:
     return 0
 
 
+cdef int require_unmade(Tensor self) except -1:
+    """Data and dtypes may run any code: even code that makes the tensor which they are for."""
+    if self.extents is not NULL or self.memory is not NULL:
+        raise TypeError("a Tensor is made once")
+    return 0
+
+
+cdef int become(Tensor self, Tensor other) except -1:
+    """Takes over all of a tensor that nobody else has."""
+    require_unmade(self)
+    make_room(self, other.dims)
+    memcpy(self.extents, other.extents, other.dims * sizeof(Py_ssize_t))
+    memcpy(self.steps, other.steps, other.dims * sizeof(Py_ssize_t))
+    self.code, self.flags, self.ptr = other.code, other.flags, other.ptr
+    self.memory, self.keeper, self.base = other.memory, other.keeper, other.base
+    other.memory, other.base = NULL, None
+    return 0
+
+
 cdef Tensor tensor_new(int dtype, int ndim, const Py_ssize_t* shape, bint zeroed):
     cdef Tensor self = Tensor.__new__(Tensor)
     tensor_begin(self, dtype, ndim, shape, zeroed)
@@ -82,6 +101,7 @@ cdef Tensor tensor_new(int dtype, int ndim, const Py_ssize_t* shape, bint zeroed
 cdef int tensor_begin(
     Tensor self, int dtype, int ndim, const Py_ssize_t* shape, bint zeroed
 ) except -1:
+    require_unmade(self)
     # Without memory it has no extents either, and nobody can use it.
     check(libgmemx.gmem_memory_new(checked_bytes(dtype, ndim, shape), zeroed, &self.memory))
     make_room(self, ndim)
@@ -386,15 +406,10 @@ cdef class Tensor:
 
     def __init__(self, data, dtype=None):
         cdef Tensor other
-        if self.extents is not NULL or self.memory is not NULL:
-            raise TypeError("a Tensor is made once")
+        require_unmade(self)
         other = tensor_of(data, dtype, self)
         if other is not self:
-            make_room(self, other.dims)
-            memcpy(self.extents, other.extents, other.dims * sizeof(Py_ssize_t))
-            memcpy(self.steps, other.steps, other.dims * sizeof(Py_ssize_t))
-            self.code, self.ptr, self.memory = other.code, other.ptr, other.memory
-            other.ptr, other.memory = NULL, NULL
+            become(self, other)
 
     def __dealloc__(self):
         if self.base is not None:
@@ -1680,13 +1695,7 @@ cdef class Tensor:
     def __setstate__(self, state):
         if self.extents is not NULL:
             raise TypeError("only a new tensor takes a state")
-        cdef Tensor made = _tensor_data.restored(state)
-        make_room(self, made.dims)
-        memcpy(self.extents, made.extents, made.dims * sizeof(Py_ssize_t))
-        memcpy(self.steps, made.steps, made.dims * sizeof(Py_ssize_t))
-        self.code, self.flags, self.ptr = made.code, made.flags, made.ptr
-        self.memory, self.keeper, self.base = made.memory, made.keeper, made.base
-        made.memory, made.base = NULL, None
+        become(self, _tensor_data.restored(state))
 
 
 def _unmade():

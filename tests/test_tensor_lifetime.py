@@ -255,6 +255,44 @@ def test_a_tensor_that_was_never_made_is_safe():
     assert tensor.tolist() == [1.0]
 
 
+STATE = gmemx.zeros((2,) * 6).__getstate__()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda tensor, data, kind: tensor.__init__(data),
+        lambda tensor, data, kind: tensor.__init__(np.zeros((2,) * 6), kind),
+        lambda tensor, data, kind: tensor.__setstate__((kind, *STATE[1:])),
+    ],
+    ids=["data", "dtype", "state"],
+)
+def test_a_tensor_is_made_once_even_by_its_own_data(work):
+    """What would make it again from inside is refused; what was made first stays as it is."""
+    tensor = Tensor.__new__(Tensor)
+    views = []
+
+    def make():
+        if not views:
+            tensor.__init__([1.0, 2.0])
+            views.append(memoryview(tensor))
+
+    class Data:
+        def __array__(self, *_, **__):
+            make()
+            return np.zeros((2,) * 6)
+
+    class Kind(type):
+        @property
+        def dtype(cls):
+            make()
+            return np.dtype("float64")
+
+    with pytest.raises(TypeError, match="made once"):
+        work(tensor, Data(), Kind("Float", (), {}))
+    assert views[0].tolist() == tensor.tolist() == [1.0, 2.0]
+
+
 def test_a_failure_leaves_no_use_behind():
     """After refused calls of every kind a tensor can still be closed."""
     tensor, closed = gmemx.zeros((2, 2)), gmemx.zeros((2, 2))

@@ -344,7 +344,6 @@ proptest! {
     }
 }
 
-/// Writing goes to the cells that reading comes from.
 /// Results too large for the caches, at every place in a vector, against small ones.
 #[test]
 fn large_results_are_what_small_ones_are() {
@@ -380,6 +379,7 @@ fn large_results_are_what_small_ones_are() {
     }
 }
 
+/// Writing goes to the cells that reading comes from.
 #[test]
 fn what_is_written_is_read() {
     let context = Context::new(5, Generator::Vrns16);
