@@ -324,7 +324,9 @@ impl Context {
             });
         }
         let count = out.len();
-        vrns16::fill_runs(self.seed, out, whole, |run| nest.for_each_row(from, count, run));
+        vrns16::fill_runs(self.seed, out, nest.length, whole, |run| {
+            nest.for_each_row(from, count, run);
+        });
         if !self.overlay.is_empty() {
             nest.for_each_row(from, count, |start, at, length| {
                 self.overlay.lay_over(start, &mut out[at..at + length]);

@@ -105,17 +105,19 @@ pub fn fill_part(seed: u64, start: u64, out: &mut [f64], threads: usize, whole: 
 }
 
 /// A read of many runs, which `walk` gives one after the other: each as its first address, its
-/// place in `out`, and its length. They follow each other in `out`, which is a part of a
-/// read of `whole` cells.
+/// place in `out`, and its length, which is `usual` for most. They follow each other in `out`,
+/// which is a part of a read of `whole` cells.
 pub fn fill_runs(
     seed: u64,
     out: &mut [f64],
+    usual: u64,
     whole: usize,
     walk: impl FnOnce(&mut dyn FnMut(u64, usize, usize)),
 ) {
     match tables::get() {
         Some(tables) => {
-            let mut runs = runs::Runs::new(tables, seed, out, whole >= tables::STREAM_FROM);
+            let stream = whole >= tables::STREAM_FROM;
+            let mut runs = runs::Runs::new(tables, seed, out, usual, stream);
             walk(&mut |start, at, length| runs.add(start, at, length));
             runs.make();
         }

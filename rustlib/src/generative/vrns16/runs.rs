@@ -2,11 +2,13 @@
 //!
 //! Short runs far from each other would each read sixteen slices that are new to the
 //! caches. So runs are cut into blocks, and blocks are sorted by where their slices begin:
-//! those that are about a multiple of `STRIDE` apart read nearly the same ones. Results too
-//! many for the caches are streamed: whole blocks as they are, parts of them in whole lines of
-//! memory, where what several share of a line waits until all of it is made.
+//! those that are about a multiple of `STRIDE` apart read nearly the same ones. The longer
+//! blocks are, the more of them two have in common, and the better the CPU fetches ahead; but
+//! of a block longer than the runs each reads its own part, and they would have less. Results too
+//! many for the caches are streamed: whole groups as they are, where they are many, others in
+//! whole lines of memory, where what several share of a line waits until all of it is made.
 
-use super::tables::{Cells, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
+use super::tables::{BLOCK, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
 use crate::generative::streaming;
 
 /// Blocks that are sorted at a time.
@@ -14,7 +16,7 @@ const MOST: usize = 4096;
 /// How far apart these may lie: that far the slices around one place stay in the
 /// second-level cache.
 const SPAN: u64 = 48 * STRIDE as u64;
-/// Places in the tables by which blocks are sorted.
+/// Places in the tables by which blocks are sorted: as many, or fewer if blocks are longer.
 const PLACES: usize = STRIDE / TILE;
 /// Cells of a line of memory.
 const LINE: usize = 8;
@@ -22,15 +24,36 @@ const LINE: usize = 8;
 /// Some cells of one block.
 #[derive(Clone, Copy)]
 struct Part {
-    /// The block's first address, XOR the seed.
-    x: u64,
+    start: u64,
     /// Where the cells go, counted from the first part's.
     at: u32,
     /// Which of the shared lines they begin in.
     line: u16,
-    first: u8,
-    count: u8,
+    count: u16,
 }
+
+/// How many cells a block has: the logarithm to base 2.
+#[derive(Clone, Copy)]
+struct Side(u32);
+
+impl Side {
+    fn cells(self) -> usize {
+        1 << self.0
+    }
+
+    /// A place counted from where its block begins, and where that is.
+    fn within(self, at: u64) -> usize {
+        at as usize & (self.cells() - 1)
+    }
+
+    fn floor(self, at: u64) -> u64 {
+        at >> self.0 << self.0
+    }
+}
+
+/// Cells of one block, where vectors lie best.
+#[repr(align(64))]
+struct Cells([f64; BLOCK]);
 
 /// A line that several parts share, and a bit for each of its cells that is made and waits.
 #[derive(Clone, Copy)]
@@ -47,6 +70,7 @@ pub struct Runs<'a> {
     tables: &'static Tables,
     seed: u64,
     out: &'a mut [f64],
+    side: Side,
     stream: bool,
     /// For what goes to its place at once, and for what waits.
     far: Kernel,
@@ -60,10 +84,18 @@ pub struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    pub fn new(tables: &'static Tables, seed: u64, out: &'a mut [f64], stream: bool) -> Runs<'a> {
+    /// For runs that are `usual` cells long, most of them.
+    pub fn new(
+        tables: &'static Tables,
+        seed: u64,
+        out: &'a mut [f64],
+        usual: u64,
+        stream: bool,
+    ) -> Runs<'a> {
+        let side = Side(usual.clamp(TILE as u64, BLOCK as u64).ilog2());
         let (far, near) = (kernel(stream), kernel(false));
         let (parts, order, shared) = (Vec::new(), Vec::new(), Vec::new());
-        Runs { tables, seed, out, stream, far, near, parts, order, shared, start: 0, base: 0 }
+        Runs { tables, seed, out, side, stream, far, near, parts, order, shared, start: 0, base: 0 }
     }
 
     /// `out[at + j]` = the cell at `start + j`, for `length` of them: behind the last run.
@@ -77,15 +109,8 @@ impl<'a> Runs<'a> {
                 (self.start, self.base) = (start, at);
             }
             let line = self.parts.last().map_or(0, |&last| self.line_behind(last));
-            let first = start as usize % TILE;
-            let count = (TILE - first).min(length);
-            self.parts.push(Part {
-                x: (start ^ self.seed) & !(TILE as u64 - 1),
-                at: (at - self.base) as u32,
-                line,
-                first: first as u8,
-                count: count as u8,
-            });
+            let count = (self.side.cells() - self.side.within(start)).min(length);
+            self.parts.push(Part { start, at: (at - self.base) as u32, line, count: count as u16 });
             start = start.wrapping_add(count as u64);
             at += count;
             length -= count;
@@ -112,15 +137,16 @@ impl<'a> Runs<'a> {
             self.shared.clear();
             self.shared.resize(lines, Shared { cells: [0.0; LINE], waiting: 0, at: 0 });
         }
-        let mut cells = Cells([0.0; TILE]);
+        let mut cells = Cells([0.0; BLOCK]);
+        let permutation = self.side.within(self.seed);
         for i in 0..self.parts.len() {
             let part = self.parts[self.order[i] as usize];
-            let (first, count) = (part.first as usize, part.count as usize);
+            let (first, count) = (self.side.within(part.start), part.count as usize);
             let groups = first / GROUP..(first + count).div_ceil(GROUP);
             let at = self.base + part.at as usize;
-            let block = self.tables.block(residues(part.x), self.seed as usize % TILE);
-            let whole = if self.stream { TILE } else { groups.len() * GROUP };
-            if count == whole {
+            let block =
+                self.tables.block(residues(self.side.floor(part.start ^ self.seed)), permutation);
+            if count == groups.len() * GROUP && (count >= TILE || !self.stream) {
                 let out = self.out[at..at + count].as_mut_ptr();
                 // SAFETY: the groups lie in the block, and `out` has room for them.
                 unsafe { (self.far)(&block, groups.start, groups.len(), out) };
@@ -143,7 +169,8 @@ impl<'a> Runs<'a> {
 
     /// Sorts the parts by their places; those of one place keep their order.
     fn sort(&mut self) {
-        let place = |part: &Part| (part.x / TILE as u64) as usize % PLACES;
+        let (seed, side) = (self.seed, self.side);
+        let place = |part: &Part| side.floor(part.start ^ seed) as usize % STRIDE >> side.0;
         let mut ends = [0u16; PLACES + 1];
         for part in &self.parts {
             ends[place(part) + 1] += 1;

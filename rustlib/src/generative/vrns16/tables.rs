@@ -21,7 +21,7 @@ use crate::{cpu, parallel};
 /// Cells the kernels make at a time.
 pub const GROUP: usize = 16;
 /// Cells of one block when walking in address order.
-const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 /// Cells of one block when walking in tiles.
 pub const TILE: usize = 128;
 /// Distance of the blocks of one tile: the multiple of `TILE` nearest the primes' mean.
@@ -335,7 +335,7 @@ pub fn advance<const STRIDE: usize>(r: &mut [u32; 16]) {
 
 /// Cells of one block, where vectors lie best.
 #[repr(align(64))]
-pub struct Cells(pub [f64; TILE]);
+struct Cells([f64; TILE]);
 
 /// Whole groups of cells to be made.
 struct Body {
