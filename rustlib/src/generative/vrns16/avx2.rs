@@ -265,10 +265,12 @@ pub unsafe fn groups<const STREAM: bool>(
     for g in (0..groups).map(|g| g ^ turn) {
         let j = ((first + g) * GROUP) ^ (s & !(GROUP - 1));
         let mut acc = [_mm256_setzero_si256(); GROUP / 4];
-        for slice in &block.slices {
+        let tables = block.tables.wrapping_add(j);
+        for &offset in &block.offsets {
             for (k, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: each slice holds a whole block from its pointer on.
-                let part = unsafe { _mm256_loadu_si256(slice.add(j + 4 * k).cast()) };
+                // SAFETY: each slice holds a whole block from its offset on.
+                let part =
+                    unsafe { _mm256_loadu_si256(tables.add(offset as usize + 4 * k).cast()) };
                 *acc = _mm256_xor_si256(*acc, part);
             }
         }

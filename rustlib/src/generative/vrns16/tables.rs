@@ -40,7 +40,9 @@ pub const STREAM_FROM: usize = streaming::FROM / size_of::<f64>();
 
 /// Sixteen slices, one a table, whose XOR gives an aligned run of cells.
 pub struct Block {
-    pub slices: [*const u64; 16],
+    pub tables: *const u64,
+    /// Where the slices begin.
+    pub offsets: [u32; 16],
     /// The seed's bits below the block's length.
     pub permutation: usize,
 }
@@ -263,12 +265,11 @@ impl Tables {
 
     #[inline(always)]
     pub fn block(&self, residues: [u32; 16], permutation: usize) -> Block {
-        let mut slices = [self.first.as_ptr().cast_const(); 16];
-        for i in 0..16 {
-            // SAFETY: a residue is below p[i], and BLOCK more entries follow.
-            slices[i] = unsafe { slices[i].add(STARTS[i] + residues[i] as usize) };
+        let mut offsets = residues;
+        for (offset, start) in offsets.iter_mut().zip(STARTS) {
+            *offset += start as u32;
         }
-        Block { slices, permutation }
+        Block { tables: self.first.as_ptr(), offsets, permutation }
     }
 }
 
@@ -387,9 +388,10 @@ unsafe fn portable_groups(block: &Block, first: usize, groups: usize, out: *mut 
     for g in 0..groups {
         let j = ((first + g) * GROUP) ^ (s & !(GROUP - 1));
         let mut acc = [0u64; GROUP];
-        for slice in &block.slices {
-            // SAFETY: each slice holds a whole block from its pointer on.
-            let part = unsafe { slice.add(j).cast::<[u64; GROUP]>().read() };
+        for &offset in &block.offsets {
+            // SAFETY: each slice holds a whole block from its offset on.
+            let part =
+                unsafe { block.tables.add(offset as usize + j).cast::<[u64; GROUP]>().read() };
             for (acc, part) in acc.iter_mut().zip(part) {
                 *acc ^= part;
             }
