@@ -16,7 +16,7 @@ LARGE, LINE = 1 << 17, 8
 @st.composite
 def boxes(draw):
     """A box of some rows, as its first address, its shape and the distances of its cells."""
-    width = draw(st.integers(48, 700))
+    width = draw(st.one_of(st.integers(1, 60), st.integers(48, 1500)))
     rows = draw(st.integers(2, 300))
     planes = draw(st.integers(1, 3))
     gap = draw(st.sampled_from([0, 1, 60, 9_000, 65_408, 70_000, 2**22, 2**40]))
@@ -64,7 +64,10 @@ def test_boxes_are_the_formulas(box, seed, shift):
 
 
 @pytest.mark.parametrize("seed", [0, 42, 2**64 - 5])
-@pytest.mark.parametrize(("width", "stride"), [(49, 50), (100, 1000), (128, 65408), (1000, 9999)])
+@pytest.mark.parametrize(
+    ("width", "stride"),
+    [(17, 50), (49, 50), (100, 1000), (128, 65408), (1000, 9999), (1536, 6144), (600, 2**23 + 1)],
+)
 def test_large_boxes(cpu_path, seed, width, stride):
     """Results too many for the caches, on one thread and on several."""
     rows = LARGE // width + 100
@@ -80,6 +83,44 @@ def test_large_boxes(cpu_path, seed, width, stride):
             np.testing.assert_array_equal(out, expected)
         assert (room[:shift] == -1).all()
         assert (room[shift + expected.size :] == -1).all()
+
+
+ELEMENTS = [
+    ("float32", gmemx.uniform()),
+    ("float64", gmemx.uniform(-3, 5)),
+    ("float64", gmemx.normal()),
+    ("int64", gmemx.integers(-9, 9)),
+    ("uint16", gmemx.integers(0, 60_000)),
+    ("int8", gmemx.integers(1, 7)),
+    ("bool", gmemx.bernoulli(0.25)),
+]
+
+
+@pytest.mark.parametrize(("dtype", "distribution"), ELEMENTS)
+@settings(max_examples=8)
+@given(
+    width=st.integers(1, 1200),
+    gap=st.sampled_from([1, 1000, 2**23]),
+    large=st.booleans(),
+    seed=st.integers(0, 2**64 - 1),
+    shift=st.integers(0, 63),
+)
+def test_boxes_of_elements_are_their_rows(dtype, distribution, width, gap, large, seed, shift):
+    """Of every type and distribution, also where cells were written."""
+    rows = (3 * LARGE if large else 6000) // width
+    context = gmemx.GMemContext(seed)
+    array = context.array((rows, width + gap), dtype, 2**40 + 7, distribution=distribution)
+    written = np.random.default_rng(seed).integers(0, width, rows // 2 + 1)
+    for row, column in zip(range(0, rows, 2), written.tolist(), strict=False):
+        array[row, column] = row % 2
+    part = array[:, :width]
+    room = np.zeros(part.size + 128, dtype)
+    out = room[shift : shift + part.size].reshape(part.shape)
+    part.numpy(threads=1, out=out)
+    for row in {*range(0, rows, max(1, rows // 200)), rows - 1}:
+        np.testing.assert_array_equal(out[row], part[row].numpy())
+    assert not room[:shift].any()
+    assert not room[shift + part.size :].any()
 
 
 def test_what_is_written_lies_in_boxes():

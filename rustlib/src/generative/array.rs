@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::lines::{self, Line};
 use super::vrns16::{REGION, TILE};
 use super::{Context, Distribution, Generator, philox, streaming, vrns16};
 use crate::cpu;
@@ -16,6 +17,8 @@ use crate::tensor::DType;
 pub(super) const BUFFER: usize = 1024;
 /// Rows shorter than this are made address by address.
 const SHORT: u64 = 48;
+/// And these where there are many.
+const NARROW: u64 = 12;
 
 /// Cells from which on the runs that they lie in are sorted.
 const MANY: usize = 1 << 12;
@@ -180,6 +183,9 @@ impl Nest {
 
 /// A type that elements are read as.
 pub trait Held: Copy + Send {
+    /// Elements that fill a line of memory.
+    type Line: Line<Self>;
+
     /// Toward zero and to the nearest there is; NaN becomes 0 where there is none.
     fn from_cell(cell: f64) -> Self;
 
@@ -190,6 +196,8 @@ pub trait Held: Copy + Send {
 }
 
 impl Held for f64 {
+    type Line = [f64; lines::BYTES / size_of::<f64>()];
+
     fn from_cell(cell: f64) -> f64 {
         cell
     }
@@ -202,6 +210,8 @@ impl Held for f64 {
 macro_rules! held {
     ($($type:ty)*) => {
         $(impl Held for $type {
+            type Line = [$type; lines::BYTES / size_of::<$type>()];
+
             #[inline(always)]
             fn from_cell(cell: f64) -> $type {
                 cell as $type
@@ -217,6 +227,8 @@ held!(f32 i8 i16 i32 i64 u8 u16 u32 u64);
 pub struct Truth(u8);
 
 impl Held for Truth {
+    type Line = [Truth; lines::BYTES];
+
     #[inline(always)]
     fn from_cell(cell: f64) -> Truth {
         Truth(u8::from(cell != 0.0))
@@ -235,7 +247,8 @@ impl From<Truth> for bool {
     }
 }
 
-fn convert<T: Held>(cells: &[f64], out: &mut [T]) {
+/// Cells as elements.
+pub fn convert<T: Held>(cells: &[f64], out: &mut [T]) {
     cpu::dispatch(|| {
         for (out, &cell) in out.iter_mut().zip(cells) {
             *out = T::from_cell(cell);
@@ -292,12 +305,23 @@ impl Context {
         out: &mut [T],
         whole: usize,
     ) {
+        let long = nest.length >= (REGION / 4) as u64 || nest.has_one_row();
+        if nest.step == 1
+            && nest.length >= NARROW
+            && !long
+            && out.len() >= MANY
+            && self.generator == Generator::Vrns16
+        {
+            return self.read_rows(array, nest, from, out, whole);
+        }
         if nest.step == 1
             && nest.length >= SHORT
             && array.is_bare()
             && let Some(cells) = T::as_cells(out)
         {
-            return self.read_rows(nest, from, cells, whole);
+            return nest.for_each_row(from, cells.len(), |start, at, length| {
+                self.read_part(start, &mut cells[at..at + length], whole);
+            });
         }
         if nest.step == 1 && nest.length >= (REGION / 4) as u64 {
             return nest.for_each_row(from, out.len(), |start, at, length| {
@@ -315,23 +339,33 @@ impl Context {
         }
     }
 
-    /// Rows of consecutive cells, as the context has them.
-    fn read_rows(&self, nest: &Nest, from: u64, out: &mut [f64], whole: usize) {
-        let short = nest.length < (REGION / 4) as u64 && !nest.has_one_row();
-        if self.generator != Generator::Vrns16 || !short || out.len() < MANY {
-            return nest.for_each_row(from, out.len(), |start, at, length| {
-                self.read_part(start, &mut out[at..at + length], whole);
-            });
+    /// Many rows of consecutive cells.
+    fn read_rows<T: Held>(
+        &self,
+        array: &Array,
+        nest: &Nest,
+        from: u64,
+        out: &mut [T],
+        whole: usize,
+    ) {
+        let (count, length) = (out.len(), nest.length);
+        let rows = |run: &mut dyn FnMut(u64, usize, usize)| nest.for_each_row(from, count, run);
+        if array.is_bare()
+            && let Some(cells) = T::as_cells(out)
+        {
+            vrns16::fill_runs(self.seed, cells, length, whole, None, rows);
+            if !self.overlay.is_empty() {
+                rows(&mut |start, at, length| {
+                    self.overlay.lay_over(start, &mut cells[at..at + length]);
+                });
+            }
+            return;
         }
-        let count = out.len();
-        vrns16::fill_runs(self.seed, out, nest.length, whole, |run| {
-            nest.for_each_row(from, count, run);
-        });
-        if !self.overlay.is_empty() {
-            nest.for_each_row(from, count, |start, at, length| {
-                self.overlay.lay_over(start, &mut out[at..at + length]);
-            });
-        }
+        let mut finish = |start: u64, cells: &mut [f64]| {
+            array.distribution.apply(cells);
+            self.overlay.lay_over(start, cells);
+        };
+        vrns16::fill_runs(self.seed, out, length, whole, Some(&mut finish), rows);
     }
 
     /// A long run of consecutive cells, in a read of `whole`.

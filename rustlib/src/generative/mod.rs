@@ -9,6 +9,7 @@ mod array_sieve;
 mod changes;
 mod distribution;
 mod leading;
+mod lines;
 mod normal;
 mod overlay;
 mod page;

@@ -16,8 +16,11 @@ pub mod planes;
 mod runs;
 mod tables;
 
+use super::array::{Held, convert};
+use super::streaming;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
+pub use runs::Finish;
 
 /// 65536 - p is at most 183, which is what lets residues be folded cheaply.
 pub(crate) const PRIMES: [u64; 16] = [
@@ -106,25 +109,33 @@ pub fn fill_part(seed: u64, start: u64, out: &mut [f64], threads: usize, whole: 
 
 /// A read of many runs, which `walk` gives one after the other: each as its first address, its
 /// place in `out`, and its length, which is `usual` for most. They follow each other in `out`,
-/// which is a part of a read of `whole` cells.
-pub fn fill_runs(
+/// which is a part of a read of `whole` elements. Without `finish` these are the cells.
+pub fn fill_runs<'a, T: Held>(
     seed: u64,
-    out: &mut [f64],
+    out: &'a mut [T],
     usual: u64,
     whole: usize,
+    mut finish: Option<Finish<'a>>,
     walk: impl FnOnce(&mut dyn FnMut(u64, usize, usize)),
 ) {
-    match tables::get() {
-        Some(tables) => {
-            let stream = whole >= tables::STREAM_FROM;
-            let mut runs = runs::Runs::new(tables, seed, out, usual, stream);
-            walk(&mut |start, at, length| runs.add(start, at, length));
-            runs.make();
-        }
-        None => walk(&mut |start, at, length| {
-            fill_part(seed, start, &mut out[at..at + length], 1, whole);
-        }),
-    }
+    let Some(tables) = tables::get() else {
+        let mut cells = [0.0; TILE];
+        return walk(&mut |start, at, length| {
+            for (i, out) in out[at..at + length].chunks_mut(TILE).enumerate() {
+                let start = start.wrapping_add((i * TILE) as u64);
+                let cells = &mut cells[..out.len()];
+                fill(seed, start, cells, 1);
+                if let Some(finish) = &mut finish {
+                    finish(start, cells);
+                }
+                convert(cells, out);
+            }
+        });
+    };
+    let stream = whole * size_of::<T>() >= streaming::FROM;
+    let mut runs = runs::Runs::new(tables, seed, out, usual, stream, finish);
+    walk(&mut |start, at, length| runs.add(start, at, length));
+    runs.make();
 }
 
 /// Cells of the blocks that [`visit`] makes; a run of them must lie within [`REGION`]

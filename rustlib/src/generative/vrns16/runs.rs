@@ -4,12 +4,16 @@
 //! caches. So runs are cut into blocks, and blocks are sorted by where their slices begin:
 //! those that are about a multiple of `STRIDE` apart read nearly the same ones. The longer
 //! blocks are, the more of them two have in common, and the better the CPU fetches ahead; but
-//! of a block longer than the runs each reads its own part, and they would have less. Results too
-//! many for the caches are streamed: whole groups as they are, where they are many, others in
-//! whole lines of memory, where what several share of a line waits until all of it is made.
+//! of a block longer than the runs each reads its own part, and they would have less.
+//!
+//! Results too many for the caches are streamed: cells as they are made where they are whole
+//! groups and many, others by way of the near caches, in whole [`Lines`] of memory.
 
-use super::tables::{BLOCK, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
-use crate::generative::streaming;
+use std::ops::Range;
+
+use super::tables::{BLOCK, Block, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
+use crate::generative::array::{Held, convert};
+use crate::generative::lines::{self, Lines};
 
 /// Blocks that are sorted at a time.
 const MOST: usize = 4096;
@@ -18,8 +22,13 @@ const MOST: usize = 4096;
 const SPAN: u64 = 48 * STRIDE as u64;
 /// Places in the tables by which blocks are sorted: as many, or fewer if blocks are longer.
 const PLACES: usize = STRIDE / TILE;
-/// Cells of a line of memory.
-const LINE: usize = 8;
+/// Blocks that are sorted by comparing them, for want of more.
+const FEW: usize = 64;
+/// Runs shorter than this are not streamed: hardly a line would be of one of them.
+const STREAMED: u64 = 48;
+
+/// What becomes of cells before they are elements: from an address on.
+pub type Finish<'a> = &'a mut dyn FnMut(u64, &mut [f64]);
 
 /// Some cells of one block.
 #[derive(Clone, Copy)]
@@ -51,25 +60,19 @@ impl Side {
     }
 }
 
-/// Cells of one block, where vectors lie best.
-#[repr(align(64))]
-struct Cells([f64; BLOCK]);
-
-/// A line that several parts share, and a bit for each of its cells that is made and waits.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Shared {
-    cells: [f64; LINE],
-    waiting: u8,
-    /// Where in `out` it begins: before it, wrapping, perhaps.
-    at: usize,
+/// Memory in the near caches.
+struct Near<T> {
+    cells: [f64; TILE],
+    /// A group that is made in part, what is left of a line, and as many elements as cells.
+    made: [T; GROUP + lines::BYTES + TILE],
 }
 
-/// Runs still to be made; they follow each other in `out`.
-pub struct Runs<'a> {
+/// Runs still to be made; they follow each other in the result.
+pub struct Runs<'a, T: Held> {
     tables: &'static Tables,
     seed: u64,
-    out: &'a mut [f64],
+    lines: Lines<'a, T>,
+    finish: Option<Finish<'a>>,
     side: Side,
     stream: bool,
     /// For what goes to its place at once, and for what waits.
@@ -77,36 +80,45 @@ pub struct Runs<'a> {
     near: Kernel,
     parts: Vec<Part>,
     order: Vec<u16>,
-    shared: Vec<Shared>,
-    /// Where the first part lies, and where it goes.
-    start: u64,
+    /// Where the first part goes.
     base: usize,
 }
 
-impl<'a> Runs<'a> {
-    /// For runs that are `usual` cells long, most of them.
+impl<'a, T: Held> Runs<'a, T> {
+    /// For runs that are `usual` cells long, most of them. Without `finish` the elements are
+    /// the cells.
     pub fn new(
         tables: &'static Tables,
         seed: u64,
-        out: &'a mut [f64],
+        out: &'a mut [T],
         usual: u64,
         stream: bool,
-    ) -> Runs<'a> {
-        let side = Side(usual.clamp(TILE as u64, BLOCK as u64).ilog2());
-        let (far, near) = (kernel(stream), kernel(false));
-        let (parts, order, shared) = (Vec::new(), Vec::new(), Vec::new());
-        Runs { tables, seed, out, side, stream, far, near, parts, order, shared, start: 0, base: 0 }
+        finish: Option<Finish<'a>>,
+    ) -> Runs<'a, T> {
+        let stream = stream && usual >= STREAMED;
+        Runs {
+            tables,
+            seed,
+            lines: Lines::new(out),
+            finish,
+            side: Side(usual.clamp(TILE as u64, BLOCK as u64).ilog2()),
+            stream,
+            far: kernel(stream),
+            near: kernel(false),
+            parts: Vec::new(),
+            order: Vec::new(),
+            base: 0,
+        }
     }
 
     /// `out[at + j]` = the cell at `start + j`, for `length` of them: behind the last run.
     pub fn add(&mut self, mut start: u64, mut at: usize, mut length: usize) {
         while length > 0 {
-            let far = start.wrapping_sub(self.start);
-            if self.parts.len() == MOST || far.min(far.wrapping_neg()) > SPAN {
+            if self.parts.len() == MOST {
                 self.make();
             }
             if self.parts.is_empty() {
-                (self.start, self.base) = (start, at);
+                self.base = at;
             }
             let line = self.parts.last().map_or(0, |&last| self.line_behind(last));
             let count = (self.side.cells() - self.side.within(start)).min(length);
@@ -117,108 +129,135 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// A place in `out`, counted within its line.
-    fn within_line(&self, at: usize) -> usize {
-        (self.out.as_ptr().addr() / size_of::<f64>() + at) % LINE
-    }
-
     /// The number of the shared line behind the last cell of a part.
     fn line_behind(&self, part: Part) -> u16 {
-        let from = self.within_line(self.base + part.at as usize);
-        part.line + u16::from(from + part.count as usize >= LINE)
+        part.line + u16::from(self.lines.ends(self.base + part.at as usize, part.count as usize))
     }
 
     /// Makes all runs that were added.
     pub fn make(&mut self) {
         let Some(&last) = self.parts.last() else { return };
+        if self.stream {
+            self.lines.share(self.line_behind(last) as usize + 1);
+        }
+        let zero = T::from_cell(0.0);
+        let mut near = Near { cells: [0.0; TILE], made: [zero; _] };
         self.sort();
-        if self.stream {
-            let lines = self.line_behind(last) as usize + 1;
-            self.shared.clear();
-            self.shared.resize(lines, Shared { cells: [0.0; LINE], waiting: 0, at: 0 });
-        }
-        let mut cells = Cells([0.0; BLOCK]);
-        let permutation = self.side.within(self.seed);
         for i in 0..self.parts.len() {
-            let part = self.parts[self.order[i] as usize];
-            let (first, count) = (self.side.within(part.start), part.count as usize);
-            let groups = first / GROUP..(first + count).div_ceil(GROUP);
-            let at = self.base + part.at as usize;
-            let block =
-                self.tables.block(residues(self.side.floor(part.start ^ self.seed)), permutation);
-            if count == groups.len() * GROUP && (count >= TILE || !self.stream) {
-                let out = self.out[at..at + count].as_mut_ptr();
-                // SAFETY: the groups lie in the block, and `out` has room for them.
-                unsafe { (self.far)(&block, groups.start, groups.len(), out) };
-                continue;
-            }
-            // SAFETY: the groups lie in the block, and there is room for all of it.
-            unsafe { (self.near)(&block, groups.start, groups.len(), cells.0.as_mut_ptr()) };
-            let made = &cells.0[first % GROUP..][..count];
-            if self.stream {
-                self.put(part, made);
-            } else {
-                self.out[at..at + count].copy_from_slice(made);
-            }
+            self.make_part(self.parts[self.order[i] as usize], &mut near);
         }
         if self.stream {
-            self.put_rest();
+            self.lines.end();
         }
         self.parts.clear();
     }
 
-    /// Sorts the parts by their places; those of one place keep their order.
+    fn make_part(&mut self, part: Part, near: &mut Near<T>) {
+        let x = self.side.floor(part.start ^ self.seed);
+        let block = self.tables.block(residues(x), self.side.within(self.seed));
+        let (first, count) = (self.side.within(part.start), part.count as usize);
+        let at = self.base + part.at as usize;
+        let whole = first.is_multiple_of(GROUP) && count.is_multiple_of(GROUP);
+        if whole
+            && self.finish.is_none()
+            && (count >= TILE || !self.stream)
+            && let Some(cells) = T::as_cells(self.lines.part(at, count))
+        {
+            // SAFETY: the groups lie in the block, and there is room for them.
+            unsafe { (self.far)(&block, first / GROUP, count / GROUP, cells.as_mut_ptr()) };
+            return;
+        }
+        // Cells of which few are made at a time stay in the first-level cache.
+        let (mut from, end, mut kept) = (first, first + count, 0);
+        while from < end {
+            let to = (from / GROUP * GROUP + TILE).min(end);
+            let start = part.start.wrapping_add((from - first) as u64);
+            let made = self.make_elements(&block, start, from..to, kept, near);
+            let at = at + (from - first) - kept;
+            if self.stream {
+                let behind = (to == end).then(|| self.line_behind(part) as usize);
+                let elements = &near.made[made.clone()];
+                kept = self.lines.put(at, elements, part.line as usize, behind);
+                near.made.copy_within(made.end - kept..made.end, GROUP);
+            } else {
+                self.lines.part(at, made.len()).copy_from_slice(&near.made[made]);
+            }
+            from = to;
+        }
+    }
+
+    /// Makes some cells of a block and what they become, behind the `kept` elements that
+    /// wait. Returns where all these lie.
+    fn make_elements(
+        &mut self,
+        block: &Block,
+        start: u64,
+        within: Range<usize>,
+        kept: usize,
+        near: &mut Near<T>,
+    ) -> Range<usize> {
+        let skipped = within.start % GROUP;
+        let (first, count) = (within.start / GROUP, within.len());
+        let groups = within.end.div_ceil(GROUP) - first;
+        let made = GROUP + kept..GROUP + kept + count;
+        let finish = |finish: &mut Option<Finish>, cells: &mut [f64]| {
+            if let Some(finish) = finish {
+                finish(start, cells);
+            }
+        };
+        if let Some(cells) = T::as_cells(&mut near.made) {
+            let out = cells[made.start - skipped..][..groups * GROUP].as_mut_ptr();
+            // SAFETY: the groups lie in the block, and there is room for them.
+            unsafe { (self.near)(block, first, groups, out) };
+            finish(&mut self.finish, &mut cells[made.clone()]);
+        } else {
+            let out = near.cells[..groups * GROUP].as_mut_ptr();
+            // SAFETY: as above.
+            unsafe { (self.near)(block, first, groups, out) };
+            let cells = &mut near.cells[skipped..][..count];
+            finish(&mut self.finish, cells);
+            convert(cells, &mut near.made[made.clone()]);
+        }
+        GROUP..made.end
+    }
+
+    /// Sorts the parts by their places, those that lie near each other.
     fn sort(&mut self) {
+        self.order.clear();
+        self.order.extend((0..).take(self.parts.len()));
+        let mut from = 0;
+        while from < self.parts.len() {
+            let start = self.parts[from].start;
+            let near = self.parts[from..].iter().take_while(|part| {
+                let far = part.start.wrapping_sub(start);
+                far.min(far.wrapping_neg()) <= SPAN
+            });
+            let to = from + near.count();
+            self.sort_near(from..to);
+            from = to;
+        }
+    }
+
+    /// Those of one place keep their order.
+    fn sort_near(&mut self, range: Range<usize>) {
         let (seed, side) = (self.seed, self.side);
         let place = |part: &Part| side.floor(part.start ^ seed) as usize % STRIDE >> side.0;
+        let order = &mut self.order[range.clone()];
+        if order.len() < FEW {
+            return order.sort_by_key(|&i| place(&self.parts[i as usize]));
+        }
+        let parts = &self.parts[range.clone()];
         let mut ends = [0u16; PLACES + 1];
-        for part in &self.parts {
+        for part in parts {
             ends[place(part) + 1] += 1;
         }
         for i in 1..ends.len() {
             ends[i] += ends[i - 1];
         }
-        self.order.resize(self.parts.len(), 0);
-        for (i, part) in self.parts.iter().enumerate() {
+        for (i, part) in range.zip(parts) {
             let slot = &mut ends[place(part)];
-            self.order[*slot as usize] = i as u16;
+            order[*slot as usize] = i as u16;
             *slot += 1;
         }
-    }
-
-    /// Streams whole lines, and keeps what is shared with other parts.
-    fn put(&mut self, part: Part, made: &[f64]) {
-        let at = self.base + part.at as usize;
-        let head = ((LINE - self.within_line(at)) % LINE).min(made.len());
-        let body = (made.len() - head) / LINE * LINE;
-        streaming::copy(&made[head..head + body], &mut self.out[at + head..at + head + body]);
-        if head > 0 {
-            self.share(part.line, at, &made[..head]);
-        }
-        if head + body < made.len() {
-            self.share(self.line_behind(part), at + head + body, &made[head + body..]);
-        }
-    }
-
-    fn share(&mut self, line: u16, at: usize, made: &[f64]) {
-        let from = self.within_line(at);
-        let shared = &mut self.shared[line as usize];
-        shared.cells[from..from + made.len()].copy_from_slice(made);
-        shared.waiting |= (((1u16 << made.len()) - 1) << from) as u8;
-        shared.at = at.wrapping_sub(from);
-        if shared.waiting == u8::MAX {
-            shared.waiting = 0;
-            streaming::copy(&shared.cells, &mut self.out[shared.at..shared.at + LINE]);
-        }
-    }
-
-    /// Writes what still waits: the rest of its line is of other runs, or went its own way.
-    fn put_rest(&mut self) {
-        for shared in self.shared.iter().filter(|shared| shared.waiting != 0) {
-            for i in (0..LINE).filter(|i| shared.waiting >> i & 1 == 1) {
-                self.out[shared.at.wrapping_add(i)] = shared.cells[i];
-            }
-        }
-        streaming::end();
     }
 }

@@ -36,7 +36,7 @@ const SHARES: usize = 64;
 #[cfg(target_arch = "x86_64")]
 const FEW: usize = 4;
 /// Cells from which on stores go around the caches.
-pub const STREAM_FROM: usize = streaming::FROM / size_of::<f64>();
+const STREAM_FROM: usize = streaming::FROM / size_of::<f64>();
 
 /// Sixteen slices, one a table, whose XOR gives an aligned run of cells.
 pub struct Block {
