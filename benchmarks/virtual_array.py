@@ -39,12 +39,23 @@ def reading(bench: Bench) -> None:
     single = np.empty((rows, columns), "float32")
     typed = context.array((rows, columns), "float32", START)
     ways.append(Way("float32", n, lambda: typed.numpy(threads=1, out=single)))
+    boxed = context.array((2 * rows, 3 * columns), "float32", START)[rows:, columns : 2 * columns]
+    ways.append(Way("a box of float32", n, lambda: boxed.numpy(threads=1, out=single)))
+    for width in (2000, 100):
+        odd = context.array((n // width, 3 * width + 1), offset=START + 1)[:, 1 : 1 + width]
+        room = np.empty(odd.shape)
+        same(odd.numpy(out=room)[3, ::5], [odd[3, i] for i in range(0, width, 5)], "an odd box")
+        read = Way(f"rows of {width:,}", odd.size, lambda b=odd, o=room: b.numpy(threads=1, out=o))
+        ways.append(read)
     rates = measure(ways, bench.rounds)
     title = "a slice of an array, 1 thread"
     for key, name in [("slice_rows", "whole rows"), ("slice_box", "a box")]:
         bench.rows.append(compare(key, title, rates, name, "fetch_into", mark=1 / 1.2))
     bench.rows.append(compare("slice_turned", title, rates, "a box, transposed", "fetch_into"))
+    bench.rows.append(compare("slice_2000", title, rates, "rows of 2,000", "fetch_into"))
+    bench.rows.append(compare("slice_100", title, rates, "rows of 100", "fetch_into"))
     bench.rows.append(compare("slice_float32", title, rates, "float32", "fetch_into"))
+    bench.rows.append(compare("slice_box_float32", title, rates, "a box of float32", "float32"))
 
 
 def drawing(bench: Bench) -> None:

@@ -108,3 +108,56 @@ impl<'a, T: Held> Lines<'a, T> {
         streaming::end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Parts that follow each other, made in any order, and each in two pieces where that can
+    /// be: every element arrives where it belongs, and nothing else is touched.
+    fn check<T: Held + PartialEq + std::fmt::Debug>(from: usize, counts: &[usize], order: usize) {
+        let length = counts.iter().sum::<usize>();
+        let wanted = (0..length).map(|i| T::from_cell((i % 90 + 1) as f64)).collect::<Vec<_>>();
+        let mut out = vec![T::from_cell(0.0); from + length + 100];
+        let mut lines = Lines::new(&mut out);
+        let mut parts = Vec::new();
+        let (mut at, mut line) = (from, 0);
+        for &count in counts {
+            let behind = line + usize::from(lines.ends(at, count));
+            parts.push((at, count, line, behind));
+            (at, line) = (at + count, behind);
+        }
+        lines.share(line + 1);
+        parts.sort_by_key(|&(at, ..)| at.wrapping_mul(order | 1) % 1009);
+        for (at, count, before, behind) in parts {
+            let made = &wanted[at - from..][..count];
+            let first = if count >= 2 * BYTES { count / 2 } else { 0 };
+            let kept = match first {
+                0 => 0,
+                _ => lines.put(at, &made[..first], before, None),
+            };
+            let rest = first - kept;
+            assert_eq!(lines.put(at + rest, &made[rest..], before, Some(behind)), 0);
+        }
+        lines.end();
+        assert_eq!(&out[from..from + length], wanted);
+        let zero = T::from_cell(0.0);
+        assert!(out[..from].iter().chain(&out[from + length..]).all(|&element| element == zero));
+    }
+
+    proptest! {
+        #[test]
+        fn all_arrive_in_any_order(
+            from in 0usize..64,
+            counts in prop::collection::vec(prop_oneof![1usize..20, 1usize..400], 1..40),
+            order in any::<usize>(),
+        ) {
+            check::<f64>(from, &counts, order);
+            check::<f32>(from, &counts, order);
+            check::<i16>(from, &counts, order);
+            check::<u8>(from, &counts, order);
+        }
+    }
+}

@@ -241,7 +241,7 @@ impl<'a, T: Held> Runs<'a, T> {
     /// Those of one place keep their order.
     fn sort_near(&mut self, range: Range<usize>) {
         let (seed, side) = (self.seed, self.side);
-        let place = |part: &Part| side.floor(part.start ^ seed) as usize % STRIDE >> side.0;
+        let place = |part: &Part| (side.floor(part.start ^ seed) as usize % STRIDE) >> side.0;
         let order = &mut self.order[range.clone()];
         if order.len() < FEW {
             return order.sort_by_key(|&i| place(&self.parts[i as usize]));
