@@ -101,7 +101,7 @@ impl<'a, T: Held> Runs<'a, T> {
             seed,
             lines: Lines::new(out),
             finish,
-            side: Side(usual.clamp(TILE as u64, BLOCK as u64).ilog2()),
+            side: Side((usual / 2).clamp(TILE as u64, BLOCK as u64).ilog2()),
             stream,
             far: kernel(stream),
             near: kernel(false),
