@@ -32,6 +32,20 @@ fn distribution(number: u8) -> Distribution<'static> {
     made.expect("it makes sense")
 }
 
+/// Distributions whose sums follow from leading bits, with their ends in every place.
+fn summed() -> impl Strategy<Value = Distribution<'static>> {
+    let p = prop_oneof![0.0..1.0, (0u32..65537).prop_map(|k| f64::from(k) / 65536.0)];
+    let scale = prop::sample::select(vec![1e-9, 1.0, 1e9, 1e30]);
+    prop_oneof![
+        (-300i32..300, 1i32..400)
+            .prop_map(|(low, count)| Distribution::integers(low.into(), (low + count).into())),
+        p.prop_map(Distribution::bernoulli),
+        (-5.0f64..5.0, 0.0f64..9.0, scale)
+            .prop_map(|(low, width, by)| Distribution::uniform(low * by, (low + width) * by)),
+    ]
+    .prop_map(|made| made.expect("it makes sense"))
+}
+
 /// A shape and strides that stay in a window of some 10^5 cells, in any order and direction.
 fn layouts() -> impl Strategy<Value = (u64, Vec<u64>, Vec<i64>)> {
     let dim = (prop_oneof![0u64..4, 1u64..70], -9i64..9, any::<bool>());
@@ -298,6 +312,57 @@ proptest! {
             assert!(off <= squares * 1e-12, "{off} of {squares}");
             let folding = ArrayFolding::histogram(array.clone(), &edges).expect("bins");
             assert_eq!(fold(&context, folding, 3_000_000, 2).counts(), Some(&counts[..]));
+        });
+    }
+
+    #[test]
+    fn sums_of_long_runs_are_those_of_their_elements(
+        seed in any::<u64>(),
+        distribution in summed(),
+        dtype in prop::sample::select(vec![
+            DType::Float64, DType::Float32, DType::Int16, DType::Bool,
+        ]),
+        start in any::<u64>(),
+        n in prop_oneof![30_000u64..100_000, 1_000_000u64..2_200_000],
+        written in prop::option::of((0.0..1.0, -90.0f64..90.0)),
+    ) {
+        let context = Context::new(seed, Generator::Vrns16);
+        if let Some((place, value)) = written {
+            context.write(start.wrapping_add((place * n as f64) as u64), value).expect("memory");
+        }
+        let array = Array::new(start, &[n], &[1], dtype, distribution.clone()).expect("an array");
+        let cells = Array::new(start, &[n], &[1], DType::Float64, distribution).expect("an array");
+        let mut elements = vec![0.0; n as usize];
+        context.read_array(&cells, &mut elements, 2);
+        let held = |value: f64| match dtype {
+            DType::Float32 => f64::from(value as f32),
+            DType::Int16 => f64::from(value as i16),
+            DType::Bool => f64::from(value != 0.0),
+            _ => value,
+        };
+        elements.iter_mut().for_each(|value| *value = held(*value));
+        let (sum, squares) = (sum_of(&elements), squares_of(&elements));
+        let largest = elements.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+        on_every_path(|| {
+            let folded = |op| {
+                let folding = ArrayFolding::new(op, array.clone()).expect("some elements");
+                fold(&context, folding, u64::MAX, 2)
+            };
+            let total = folded(ArrayFold::Sum);
+            if let Some(exact) = total.exact() {
+                assert_eq!(exact, elements.iter().map(|value| *value as i128).sum());
+            }
+            let off = (total.value() - sum).abs();
+            assert!(off <= n as f64 * largest * 1e-15, "{off} of {sum}");
+            let off = (folded(ArrayFold::Mean).value() - sum / n as f64).abs();
+            assert!(off <= largest * 1e-15, "{off} of {sum} / {n}");
+            let least = elements.iter().copied().fold(f64::INFINITY, f64::min);
+            let greatest = elements.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(folded(ArrayFold::Min).value(), least);
+            assert_eq!(folded(ArrayFold::Max).value(), greatest);
+            let off = (folded(ArrayFold::Squares).value() - squares).abs();
+            let slack = squares * 1e-12 + n as f64 * (largest * 1e-14).powi(2);
+            assert!(off <= slack, "{off} of {squares}");
         });
     }
 

@@ -10,7 +10,9 @@ use std::sync::Mutex;
 use super::Context;
 use super::array::{Array, BUFFER, Nest, round};
 use super::array_bins::Bins;
+use super::array_leading;
 use super::array_sieve::Sieve;
+use super::distribution::Distribution;
 use super::leading::Untouched;
 use super::vrns16::{REGION, TILE};
 use crate::cpu;
@@ -54,6 +56,9 @@ impl ArrayFold {
     }
 }
 
+/// The first cells and the lengths of two runs.
+type Ends = [(u64, usize); 2];
+
 /// Consecutive elements that one thread makes.
 #[derive(Clone, Copy)]
 enum Piece {
@@ -72,7 +77,7 @@ impl Piece {
 
     /// What of it can be taken by leading bits, and the first cell and the length of what is
     /// before and behind that.
-    fn untouched(self, context: &Context) -> Option<(Untouched, [(u64, usize); 2])> {
+    fn untouched(self, context: &Context) -> Option<(Untouched, Ends)> {
         let Piece::Run { start, length } = self else { return None };
         let part = context.untouched(start, length)?;
         let behind = start.wrapping_add((length - part.tail) as u64);
@@ -162,7 +167,12 @@ impl Op for Sum {
             Piece::Run { start, length } if array.is_bare() => {
                 Some(context.region(Reduction::Sum, start, length))
             }
-            _ => None,
+            _ => {
+                let (part, ends) = piece.untouched(context)?;
+                let mut sum = array_leading::sum(array, &part)?;
+                context.visit_ends(array, ends, |cells| sum += self.block(cells));
+                Some(sum)
+            }
         }
     }
 }
@@ -192,6 +202,13 @@ impl Op for Exact {
 
     fn combine(self, a: i128, b: i128) -> i128 {
         a + b
+    }
+
+    fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<i128> {
+        let (part, ends) = piece.untouched(context)?;
+        let mut sum = array_leading::integers(array, &part)?;
+        context.visit_ends(array, ends, |cells| sum += self.block(cells));
+        Some(sum)
     }
 }
 
@@ -233,25 +250,23 @@ impl Op for Extreme {
     }
 
     fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<f64> {
-        if !array.distribution.rises() || array.dtype == DType::Bool {
-            return None;
-        }
-        let (part, [head, tail]) = piece.untouched(context)?;
+        let least = match array.distribution {
+            // An event is one where its cell is small.
+            Distribution::Bernoulli { .. } => !self.least,
+            _ if array.distribution.rises() && array.dtype != DType::Bool => self.least,
+            _ => return None,
+        };
+        let (part, ends) = piece.untouched(context)?;
         let mut best = None;
         let mut take = |cells: &mut [f64]| {
             let one = self.block(cells);
             best = Some(best.map_or(one, |best| self.combine(best, one)));
         };
-        let mut cells = part.extremes(self.least);
+        let mut cells = part.extremes(least);
         array.distribution.apply(&mut cells);
         round(array.dtype, &mut cells);
         take(&mut cells);
-        for (start, length) in [head, tail] {
-            context.visit(array, start, length, |_, cells| {
-                round(array.dtype, cells);
-                take(cells);
-            });
-        }
+        context.visit_ends(array, ends, take);
         best
     }
 }
@@ -291,16 +306,23 @@ impl Op for Spread {
     }
 
     fn whole(self, context: &Context, array: &Array, piece: Piece) -> Option<Moments> {
-        let (part, ends) = piece.untouched(context).filter(|_| array.is_bare())?;
-        let cells = part.cells() as f64;
-        let (sum, squares) = part.moments();
-        let mut all = Moments { cells, mean: 0.5 + sum / cells, squares };
+        let (part, ends) = piece.untouched(context)?;
+        let (mean, squares) = array_leading::moments(array, &part)?;
+        let mut all = Moments { cells: part.cells() as f64, mean, squares };
+        context.visit_ends(array, ends, |cells| all = self.combine(all, self.block(cells)));
+        Some(all)
+    }
+}
+
+impl Context {
+    /// Makes the elements of two runs of cells, each in one aligned region.
+    fn visit_ends(&self, array: &Array, ends: Ends, mut each: impl FnMut(&mut [f64])) {
         for (start, length) in ends {
-            context.visit(array, start, length, |_, cells| {
-                all = self.combine(all, self.block(cells));
+            self.visit(array, start, length, |_, cells| {
+                round(array.dtype, cells);
+                each(cells);
             });
         }
-        Some(all)
     }
 }
 
@@ -534,10 +556,7 @@ impl Work<'_> {
                     return self.make(piece, |_, cells| bins_now.count(cells, tally));
                 };
                 sieve.count(self.array, &part, bins_now, tally);
-                for (start, length) in ends {
-                    let end = Piece::Run { start, length };
-                    self.make(end, |_, cells| bins_now.count(cells, tally));
-                }
+                self.context.visit_ends(self.array, ends, |cells| bins_now.count(cells, tally));
             },
             |tally| {
                 if let Ok(mut sum) = sum.lock() {

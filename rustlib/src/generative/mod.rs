@@ -4,6 +4,7 @@
 mod array;
 mod array_bins;
 mod array_fold;
+mod array_leading;
 mod array_product;
 mod array_sieve;
 mod changes;
