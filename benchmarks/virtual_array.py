@@ -8,6 +8,7 @@ the ratio of their medians. benchmarks/README.md says what the rows mean.
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -99,9 +100,12 @@ def folding(bench: Bench) -> None:
     """Reductions of what is not stored, against making an array and NumPy's reduction of it."""
     rows, columns = bench.size(4096), 8192
     n = rows * columns
-    arrays = {
-        "uniform": bench.context.array((rows, columns), offset=START),
-        "normal": bench.context.array((rows, columns), offset=START, distribution=NORMAL),
+    distributions = {
+        "uniform": ("float64", gmemx.uniform()),
+        "uniform(-1, 1)": ("float64", gmemx.uniform(-1, 1)),
+        "integers(1, 7)": ("int64", gmemx.integers(1, 7)),
+        "bernoulli(0.25)": ("bool", gmemx.bernoulli(0.25)),
+        "normal": ("float64", NORMAL),
     }
     folds = {
         "sum": (lambda a, t: a.sum(threads=t), lambda s: s.sum()),
@@ -112,9 +116,11 @@ def folding(bench: Bench) -> None:
             lambda s: np.histogram(s, 50, (-3, 3)),
         ),
     }
-    for kind, array in arrays.items():
+    for kind, (dtype, distribution) in distributions.items():
+        array = bench.context.array((rows, columns), dtype, START, distribution=distribution)
         stored = array.numpy()
-        for name, (fused, plain) in folds.items():
+        for name in folds if kind in ("uniform", "normal") else ("sum", "std"):
+            fused, plain = folds[name]
             if name == "histogram":
                 same(fused(array, None)[0], plain(stored)[0], f"histogram of {kind} cells")
             elif not np.isclose(fused(array, None), plain(stored), rtol=1e-9, atol=1e-6):
@@ -126,7 +132,8 @@ def folding(bench: Bench) -> None:
                     Way(other, n, lambda a=array, p=plain, t=threads: p(a.numpy(threads=t))),
                 ]
                 rates = measure(ways, max(3, bench.rounds // 2))
-                key = f"fold_{kind}_{name}_{threads or 'all'}"
+                word = re.sub(r"\W+", "_", kind).rstrip("_")
+                key = f"fold_{word}_{name}_{threads or 'all'}"
                 aim = kind == "normal"
                 bench.rows.append(compare(key, title, rates, ours, other, mark=4, aim=aim))
 
