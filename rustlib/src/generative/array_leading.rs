@@ -15,6 +15,8 @@ use crate::tensor::DType;
 const STEP: usize = 64;
 /// More integers than this have too many words in doubt, and squares beyond 16 bits.
 const MOST: f64 = 256.0;
+/// Integers up to this are all float32 numbers.
+const EXACT_SINGLE: f64 = 16_777_216.0;
 
 /// The mean of elements, and the sum of their squared distances from it.
 pub fn moments(array: &Array, part: &Untouched) -> Option<(f64, f64)> {
@@ -69,7 +71,8 @@ impl<'a> Steps<'a> {
         };
         let mut ends = [low, last];
         round(array.dtype, &mut ends);
-        (ends == [low, last]).then_some(Steps { array, low })
+        let whole = array.dtype != DType::Float32 || array.distribution.reach() <= EXACT_SINGLE;
+        (whole && ends == [low, last]).then_some(Steps { array, low })
     }
 
     /// The sum of the numbers of steps, and that of their squares.
