@@ -11,6 +11,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::tables::{BLOCK, Block, GROUP, Kernel, STRIDE, TILE, Tables, kernel, residues};
 use crate::generative::array::{Held, convert};
 use crate::generative::lines::{self, Lines};
@@ -24,6 +26,8 @@ const SPAN: u64 = 48 * STRIDE as u64;
 const PLACES: usize = STRIDE / TILE;
 /// Blocks that are sorted by comparing them, for want of more.
 const FEW: usize = 64;
+/// Blocks whose slices are found together: not while the CPU waits for the slices of one.
+const AHEAD: usize = 32;
 /// Runs shorter than this are not streamed: hardly a line would be of one of them.
 const STREAMED: u64 = 48;
 
@@ -143,8 +147,15 @@ impl<'a, T: Held> Runs<'a, T> {
         let zero = T::from_cell(0.0);
         let mut near = Near { cells: [0.0; TILE], made: [zero; _] };
         self.sort();
-        for i in 0..self.parts.len() {
-            self.make_part(self.parts[self.order[i] as usize], &mut near);
+        let mut some: SmallVec<[(Part, Block); AHEAD]> = SmallVec::new();
+        for from in (0..self.order.len()).step_by(AHEAD) {
+            let numbers = self.order[from..].iter().take(AHEAD);
+            some.clear();
+            some.extend(numbers.map(|&number| {
+                let part = self.parts[number as usize];
+                (part, self.block(part))
+            }));
+            some.iter().for_each(|(part, block)| self.make_part(*part, block, &mut near));
         }
         if self.stream {
             self.lines.end();
@@ -152,9 +163,12 @@ impl<'a, T: Held> Runs<'a, T> {
         self.parts.clear();
     }
 
-    fn make_part(&mut self, part: Part, near: &mut Near<T>) {
+    fn block(&self, part: Part) -> Block {
         let x = self.side.floor(part.start ^ self.seed);
-        let block = self.tables.block(residues(x), self.side.within(self.seed));
+        self.tables.block(residues(x), self.side.within(self.seed))
+    }
+
+    fn make_part(&mut self, part: Part, block: &Block, near: &mut Near<T>) {
         let (first, count) = (self.side.within(part.start), part.count as usize);
         let at = self.base + part.at as usize;
         let whole = first.is_multiple_of(GROUP) && count.is_multiple_of(GROUP);
@@ -164,7 +178,7 @@ impl<'a, T: Held> Runs<'a, T> {
             && let Some(cells) = T::as_cells(self.lines.part(at, count))
         {
             // SAFETY: the groups lie in the block, and there is room for them.
-            unsafe { (self.far)(&block, first / GROUP, count / GROUP, cells.as_mut_ptr()) };
+            unsafe { (self.far)(block, first / GROUP, count / GROUP, cells.as_mut_ptr()) };
             return;
         }
         // Cells of which few are made at a time stay in the first-level cache.
@@ -172,7 +186,7 @@ impl<'a, T: Held> Runs<'a, T> {
         while from < end {
             let to = (from / GROUP * GROUP + TILE).min(end);
             let start = part.start.wrapping_add((from - first) as u64);
-            let made = self.make_elements(&block, start, from..to, kept, near);
+            let made = self.make_elements(block, start, from..to, kept, near);
             let at = at + (from - first) - kept;
             if self.stream {
                 let behind = (to == end).then(|| self.line_behind(part) as usize);
