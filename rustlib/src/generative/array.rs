@@ -305,10 +305,10 @@ impl Context {
         out: &mut [T],
         whole: usize,
     ) {
-        let long = nest.length >= (REGION / 4) as u64 || nest.has_one_row();
+        let long = nest.length >= (REGION / 4) as u64;
         if nest.step == 1
             && nest.length >= NARROW
-            && !long
+            && !(long || nest.has_one_row())
             && out.len() >= MANY
             && self.generator == Generator::Vrns16
         {
@@ -323,7 +323,7 @@ impl Context {
                 self.read_part(start, &mut cells[at..at + length], whole);
             });
         }
-        if nest.step == 1 && nest.length >= (REGION / 4) as u64 {
+        if nest.step == 1 && long {
             return nest.for_each_row(from, out.len(), |start, at, length| {
                 self.read_run(array, start, &mut out[at..at + length], whole);
             });
